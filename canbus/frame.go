@@ -17,7 +17,7 @@ type Flags uint8
 const (
 	Extended Flags = 1 << iota // 29-bit identifier
 	Remote                     // remote frame: a length and no data
-	Error                      // error frame, as Linux and candump show it
+	Error                      // error frame: ID holds the classes of linux/can/error.h; goes with no other flag
 	FD                         // CAN FD format
 	BRS                        // FD: data phase at the second bit rate
 	ESI                        // FD: the sender is error-passive
@@ -53,10 +53,10 @@ var ErrFrame = errors.New("no such CAN frame")
 // Check reports whether f could be on a bus: identifier within its format, a
 // length that exists, flags that go together, nothing beyond Len.
 func (f *Frame) Check() error {
-	switch most := uint32(MaxStandardID); {
-	case f.Flags&Error != 0:
-		return nil // an error frame is the controller's own notation
-	case f.Flags&Extended != 0 && f.ID > MaxExtendedID, f.Flags&Extended == 0 && f.ID > most:
+	switch wide := f.Flags&(Extended|Error) != 0; { // an error frame's classes take 29 bits
+	case f.Flags&Error != 0 && f.Flags != Error:
+		return fmt.Errorf("%w: %X is an error frame and something else", ErrFrame, f.ID)
+	case wide && f.ID > MaxExtendedID, !wide && f.ID > MaxStandardID:
 		return fmt.Errorf("%w: identifier %X is too large for its format", ErrFrame, f.ID)
 	case f.Flags&FD == 0 && f.Flags&(BRS|ESI) != 0:
 		return fmt.Errorf("%w: %X has FD flags and is not FD", ErrFrame, f.ID)

@@ -64,10 +64,11 @@ type Box struct {
 func New(l Limits) *Box { return &Box{limits: l} }
 
 // Put lets c wait. What does not fit pushes out the oldest of what matters
-// least, which may be c itself.
-func (b *Box) Put(c privacy.Cleared, now time.Time) {
+// least, which may be c itself. It returns the number by which c will be
+// acknowledged, 0 if c holds nothing.
+func (b *Box) Put(c privacy.Cleared, now time.Time) uint64 {
 	if c.Empty() {
-		return
+		return 0
 	}
 	b.last++
 	b.entries = append(b.entries, entry{Item: Item{b.last, c}, since: now})
@@ -85,6 +86,7 @@ func (b *Box) Put(c privacy.Cleared, now time.Time) {
 		b.remove(worst)
 		b.dropped++
 	}
+	return b.last
 }
 
 // Next is the oldest message that may be sent now: it is marked as sent. What p
