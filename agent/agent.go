@@ -53,6 +53,10 @@ var ErrConfig = errors.New("configuration")
 // Run runs the agent until ctx ends, which is no error, or something happens
 // that it cannot go on with.
 func Run(ctx context.Context, cfg Config, log zerolog.Logger) error {
+	return run(ctx, cfg, log, func(*loop) {})
+}
+
+func run(ctx context.Context, cfg Config, log zerolog.Logger, ready func(*loop)) error {
 	p, warnings, err := profile.Load(cfg.Profile)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
@@ -99,7 +103,6 @@ func Run(ctx context.Context, cfg Config, log zerolog.Logger) error {
 
 	g, ctx := errgroup.WithContext(ctx)
 	buses.run(ctx, g, car)
-	g.Go(func() error { return l.run(ctx) })
 	g.Go(func() error { return watchCall(ctx, cfg.CallStatus, events) })
 	if cfg.Uplink != "" {
 		// It outlives ctx: the loop says goodbye through it.
@@ -107,6 +110,7 @@ func Run(ctx context.Context, cfg Config, log zerolog.Logger) error {
 		l.stopUplink = stop
 		g.Go(func() error { return l.up.run(upCtx) })
 	}
+	g.Go(func() error { return l.run(ctx) })
 	g.Go(func() error {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("local API: %w", err)
@@ -121,6 +125,7 @@ func Run(ctx context.Context, cfg Config, log zerolog.Logger) error {
 		log.Warn().Err(err).Msg("systemd was not told")
 	}
 	log.Info().Str("profile", p.ID).Str("version", version).Msg("ready")
+	ready(l)
 	return g.Wait()
 }
 
