@@ -1,0 +1,61 @@
+// Headunitctl checks and compiles a vehicle profile on a desk, without a car.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/alecthomas/kong"
+)
+
+// cli is every command. Each group has its own file.
+type cli struct {
+	Profile profileGroup `cmd:"" help:"Check, explain and compile a vehicle profile."`
+}
+
+// output is where commands write.
+type output struct{ io.Writer }
+
+// errSaid ends the program with status 1 after a command that has said why.
+var errSaid = errors.New("said already")
+
+// errUse is for what the caller can mend by calling differently.
+type errUse struct{ text string }
+
+func (e errUse) Error() string { return e.text }
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// run is the program: 0 done, 1 it did not work, 2 called wrongly.
+func run(args []string, stdout, stderr io.Writer) int {
+	var c cli
+	status := -1
+	p, err := kong.New(&c, kong.Name("headunitctl"), kong.Description("Tools for the head unit agent."),
+		kong.Writers(stdout, stderr), kong.Exit(func(code int) { status = min(code, 2) }), kong.UsageOnError())
+	if err != nil {
+		fmt.Fprintln(stderr, "headunitctl:", err)
+		return 1
+	}
+	ctx, err := p.Parse(args)
+	switch {
+	case status >= 0: // --help
+		return status
+	case err != nil:
+		fmt.Fprintf(stderr, "headunitctl: %v (see headunitctl --help)\n", err)
+		return 2
+	}
+	err = ctx.Run(output{stdout})
+	_, use := errors.AsType[errUse](err)
+	switch {
+	case err == nil:
+		return 0
+	case use:
+		fmt.Fprintln(stderr, "headunitctl:", err)
+		return 2
+	case !errors.Is(err, errSaid):
+		fmt.Fprintln(stderr, "headunitctl:", err)
+	}
+	return 1
+}
