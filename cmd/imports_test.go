@@ -23,11 +23,11 @@ type rule struct{ folders, may, because string }
 
 // The drawing:
 //
-//	 cmd/headunitd        cmd/uplinkd            cmd/ecalld (+ its internal)
-//	      │                    │                      │
-//	    agent ──► agent/internal/*   agent/pipe       │         nothing imports cmd/*
-//	      │             │                             │         leaves never import each other
-//	 enroll  privacy  agent/{wire,pipe,gnss,profile}  canbus ◄┘
+//	cmd/headunitd        cmd/uplinkd            cmd/ecalld (+ its internal)
+//	     │                    │                      │
+//	   agent ──► agent/internal/*   agent/pipe       │         nothing imports cmd/*
+//	     │             │                             │         leaves never import each other
+//	enroll  privacy  agent/{wire,pipe,gnss,profile}  canbus ◄┘
 var drawing = []rule{
 	{"canbus", "", "a frame is a value: everything else stands on it"},
 	{"canbus/dbc canbus/e2e", "canbus", "decoding is arithmetic"},
@@ -43,16 +43,16 @@ var drawing = []rule{
 	{"agent/internal/store", "github.com/fxamacker/cbor/v2 go.etcd.io/bbolt golang.org/x/crypto", "flash knows octets, not meanings"},
 	{"agent/internal/command", "canbus canbus/dbc canbus/e2e agent/wire agent/profile agent/internal/vehicle enroll/user privacy golang.org/x/time github.com/fxamacker/cbor/v2", "who opens the car talks to nobody outside"},
 	{"agent/internal/hmi", "privacy github.com/rs/zerolog golang.org/x/sys", "the screen decides nothing"},
-	{"agent", "agent/** canbus/** privacy enroll/** github.com/rs/zerolog github.com/cenkalti/backoff/v5 github.com/coreos/go-systemd/v22 golang.org/x/sys golang.org/x/time github.com/fxamacker/cbor/v2", "the one place where headunitd is put together"},
+	{"agent", "agent/** canbus/** privacy enroll/** github.com/rs/zerolog github.com/cenkalti/backoff/v5 github.com/coreos/go-systemd/v22 golang.org/x/sync golang.org/x/sys golang.org/x/time github.com/fxamacker/cbor/v2", "the one place where headunitd is put together"},
 	{"cmd/headunitd", "agent github.com/alecthomas/kong github.com/rs/zerolog", "main parses and runs"},
 	{"cmd/headunitctl", "agent/profile canbus canbus/dbc github.com/alecthomas/kong", "it speaks the local API, and checks profiles offline"},
 	{"cmd/uplinkd/**", "cmd/uplinkd/** agent/pipe github.com/eclipse/paho.mqtt.golang github.com/rs/zerolog github.com/coreos/go-systemd/v22 golang.org/x/sys golang.org/x/time", "who parses what strangers send reaches neither CAN nor the state"},
 	{"cmd/ecalld/**", "cmd/ecalld/** canbus/** agent/gnss golang.org/x/sys go.bug.st/serial github.com/rs/zerolog", "a call needs nothing it can do without"},
 	{"cmd/canhub", "canbus/** github.com/rs/zerolog", "it shares a bus and knows no car"},
 	{"cmd/carsim cmd/internal/sim/car cmd/internal/sim/modem", "canbus/** cmd/internal/sim/** github.com/rs/zerolog golang.org/x/sys", "the world around the agent shares no decision with it"},
-	{"cmd/internal/sim/mqtt", "github.com/mochi-mqtt/server/v2", "paho is uplinkd's alone"},
+	{"cmd/internal/sim/mqtt", "agent/wire github.com/mochi-mqtt/server/v2", "paho is uplinkd's alone"},
 	{"cmd/internal/sim/backend cmd/internal/sim/phone", "agent/wire cmd/internal/sim/** github.com/rs/zerolog", "they know the contract and nothing else"},
-	{"cmd/demo", "agent agent/wire canbus/** cmd/internal/sim/** github.com/mochi-mqtt/server/v2 github.com/rs/zerolog", "it observes from outside"},
+	{"cmd/demo", "agent agent/wire enroll/user canbus/** cmd/internal/sim/** github.com/mochi-mqtt/server/v2 github.com/rs/zerolog", "it observes from outside"},
 }
 
 // onlyIn keeps libraries where they entered.

@@ -1,4 +1,5 @@
-// Headunitctl checks and compiles a vehicle profile on a desk, without a car.
+// Headunitctl is the operator's command line: it asks the running agent over its
+// local API, and checks and compiles a vehicle profile on a desk, without a car.
 package main
 
 import (
@@ -12,6 +13,9 @@ import (
 
 // cli is every command. Each group has its own file.
 type cli struct {
+	Show    showCmd      `cmd:"" help:"What the agent knows of the car, the driver's choice, the line and the call."`
+	Privacy privacyCmd   `cmd:"" help:"Choose a privacy level, as the driver does on the screen."`
+	Call    callCmd      `cmd:"" help:"Hand one request to the emergency call's program."`
 	Profile profileGroup `cmd:"" help:"Check, explain and compile a vehicle profile."`
 }
 
