@@ -81,16 +81,10 @@ func (l *loop) command(now time.Time, d command.Door, s command.Sealed) error {
 		}
 		return nil
 	}
-	no := answer.Refusal
-	var job command.Job
-	if no == nil {
-		if job, err = l.actuator.Job(a); err != nil {
-			no = refusal(err)
-		}
-	}
-	if no != nil {
-		log.Str("reason", string(no.Reason)).Msg("refused")
-		l.refuse(now, v, no.Reason)
+	job, why := l.jobOf(a, answer.Refusal)
+	if why != "" {
+		log.Str("reason", string(why)).Msg("refused")
+		l.refuse(now, v, why)
 		return nil
 	}
 	log.Msg("authorized")
@@ -99,11 +93,19 @@ func (l *loop) command(now time.Time, d command.Door, s command.Sealed) error {
 	return nil
 }
 
-func refusal(err error) *command.Refusal {
-	if r, ok := errors.AsType[*command.Refusal](err); ok {
-		return r
+// jobOf is what an authorized command asks of this car, or why it cannot.
+func (l *loop) jobOf(a command.Authorized, no *command.Refusal) (command.Job, wire.Reason) {
+	if no != nil {
+		return command.Job{}, no.Reason
 	}
-	return &command.Refusal{Reason: wire.CommandInvalid}
+	job, err := l.actuator.Job(a)
+	if r, ok := errors.AsType[*command.Refusal](err); ok {
+		return job, r.Reason
+	}
+	if err != nil {
+		return job, wire.CommandInvalid
+	}
+	return job, ""
 }
 
 func (l *loop) busy() bool { return l.job.Phase != command.Idle && l.job.Phase != "" }

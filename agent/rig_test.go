@@ -267,7 +267,7 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "hu-") // t.TempDir is too long a path for a socket
+	dir, err := os.MkdirTemp("", "hu-") //nolint:usetesting // t.TempDir is too long a path for a socket
 	if err != nil {
 		t.Fatal(err)
 	}

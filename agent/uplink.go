@@ -59,7 +59,7 @@ func (u *uplink) run(ctx context.Context) error {
 		began := time.Now()
 		err := u.once(ctx)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // that ctx has ended is no error
 		}
 		if time.Since(began) > 10*time.Second {
 			again.Reset()

@@ -141,7 +141,7 @@ func TestImports(t *testing.T) {
 		if !used[n] {
 			t.Errorf("the rule for %s matches no file", r.folders)
 		}
-		for _, m := range strings.Fields(r.may) {
+		for m := range strings.FieldsSeq(r.may) {
 			if path.Clean(m) != m {
 				t.Errorf("the rule for %s names %s", r.folders, m)
 			}

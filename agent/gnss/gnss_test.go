@@ -87,10 +87,16 @@ func TestGPSD(t *testing.T) {
 		fix        Fix
 		err        error
 	}{
-		{"fix", `{"class":"TPV","device":"/dev/x","mode":3,"time":"2026-03-01T10:00:00.000Z","lat":57.7,"lon":11.97,"altMSL":12.5,"track":90,"speed":13.9,"eph":8.5}`,
-			Fix{Valid: true, Time: when, Latitude: 57.7, Longitude: 11.97, Altitude: 12.5, HasAltitude: true, Course: 90, HasCourse: true, Speed: 13.9, HasSpeed: true, Accuracy: 8.5}, nil},
-		{"flat, both errors", `{"class":"TPV","mode":2,"lat":0,"lon":-180,"alt":3,"epx":4,"epy":5,"track":360}`,
-			Fix{Valid: true, Longitude: -180, Accuracy: 5, HasCourse: true}, nil},
+		{
+			"fix", `{"class":"TPV","device":"/dev/x","mode":3,"time":"2026-03-01T10:00:00.000Z","lat":57.7,"lon":11.97,"altMSL":12.5,"track":90,"speed":13.9,"eph":8.5}`,
+			Fix{Valid: true, Time: when, Latitude: 57.7, Longitude: 11.97, Altitude: 12.5, HasAltitude: true, Course: 90, HasCourse: true, Speed: 13.9, HasSpeed: true, Accuracy: 8.5},
+			nil,
+		},
+		{
+			"flat, both errors", `{"class":"TPV","mode":2,"lat":0,"lon":-180,"alt":3,"epx":4,"epy":5,"track":360}`,
+			Fix{Valid: true, Longitude: -180, Accuracy: 5, HasCourse: true},
+			nil,
+		},
 		{"no fix", `{"class":"TPV","mode":1,"time":"2026-03-01T10:00:00Z","lat":57.7,"lon":11.97}`, Fix{Time: when}, nil},
 		{"no place", `{"class":"TPV","mode":3,"lat":57.7}`, Fix{}, nil},
 		{"latitude", `{"class":"TPV","mode":3,"lat":91,"lon":0}`, Fix{}, ErrRange},

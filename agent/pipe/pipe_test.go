@@ -146,8 +146,14 @@ func TestLimitsHoldBothWays(t *testing.T) {
 		o(func(v *Open) { v.Cell = "" }), o(func(v *Open) { v.Cell = "C1" }), o(func(v *Open) { v.Cell = "a/b" }), o(func(v *Open) { v.Cell = long[:17] }),
 		o(func(v *Open) { v.Will = nil }), o(func(v *Open) { v.Will = big(MaxWill + 1) }),
 		o(func(v *Open) { v.Floor = -1 }), o(func(v *Open) { v.Floor = math.MaxInt64 }),
-		Publish{1, "up/sta", 0, nil}, Publish{1, "up/sta", 2, big(1)}, Publish{1, "up/sta", 0, big(MaxPublish + 1)}, Publish{1, "dn/cmd", 0, big(1)},
-		Close{big(MaxWill + 1)}, Install{}, Install{make([][]byte, MaxChain+1)}, Install{[][]byte{big(MaxCert + 1)}},
+		Publish{1, "up/sta", 0, nil},
+		Publish{1, "up/sta", 2, big(1)},
+		Publish{1, "up/sta", 0, big(MaxPublish + 1)},
+		Publish{1, "dn/cmd", 0, big(1)},
+		Close{big(MaxWill + 1)},
+		Install{},
+		Install{make([][]byte, MaxChain+1)},
+		Install{[][]byte{big(MaxCert + 1)}},
 	} {
 		if b, err := EncodeDown(f); !errors.Is(err, ErrFrame) {
 			t.Errorf("%d: %T passes: %x", i, f, b)
@@ -155,9 +161,15 @@ func TestLimitsHoldBothWays(t *testing.T) {
 	}
 	for i, f := range []Up{
 		nil,
-		State{true, "but", ""}, State{false, long, ""}, State{false, "", long}, State{false, "a\nb", ""},
-		Message{"up/sta", 0, false, nil}, Message{"dn/cmd", 2, false, nil}, Message{"dn/cmd", 0, false, big(MaxMessage + 1)},
-		Request{}, Request{big(MaxCSR + 1)},
+		State{true, "but", ""},
+		State{false, long, ""},
+		State{false, "", long},
+		State{false, "a\nb", ""},
+		Message{"up/sta", 0, false, nil},
+		Message{"dn/cmd", 2, false, nil},
+		Message{"dn/cmd", 0, false, big(MaxMessage + 1)},
+		Request{},
+		Request{big(MaxCSR + 1)},
 	} {
 		if b, err := EncodeUp(f); !errors.Is(err, ErrFrame) {
 			t.Errorf("%d: %T passes: %x", i, f, b)

@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"maps"
 	"time"
 
 	"github.com/headunit-agent/headunit/canbus/dbc"
@@ -128,9 +129,7 @@ func (c *checker) condition(n *node, what string, more fields) (Condition, *Mess
 		},
 		"is": func(*node) {},
 	}
-	for k, read := range more {
-		f[k] = read
-	}
+	maps.Copy(f, more)
 	good := c.mapping(n, what, f, "signal", "is")
 	if s == nil {
 		return cond, nil, nil, false

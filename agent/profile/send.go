@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"maps"
 	"time"
 
 	"github.com/headunit-agent/headunit/canbus/dbc"
@@ -189,9 +190,7 @@ func (c *checker) wakeFrame(n *node, what string, more fields, required ...strin
 			}
 		},
 	}
-	for k, read := range more {
-		all[k] = read
-	}
+	maps.Copy(all, more)
 	ok := c.mapping(n, "wake: "+what, all, append(required, "id", "data")...)
 	if ok && !f.Extended && f.ID > 0x7FF {
 		c.at(n, "id 0x%X has more than 11 bits; add \"extended: true\"", f.ID)

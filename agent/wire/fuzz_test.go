@@ -60,7 +60,7 @@ func FuzzParseSigned(f *testing.F) {
 		if again := must(wrap(s.kid, s.payload, s.signature)); !bytes.Equal(again, b) {
 			t.Errorf("%x was taken and is written %x", b, again)
 		}
-		s.Verify(phoneSign.Public(), KindCommand)
+		_ = s.Verify(phoneSign.Public(), KindCommand) // whatever it finds, it does not panic
 	})
 }
 

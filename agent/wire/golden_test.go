@@ -9,6 +9,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"testing/cryptotest"
 
@@ -234,7 +235,7 @@ func envelopeVectors() []envelopeVector {
 	bad("the tag twice", NotEnvelope, append([]byte{sign1Tag}, ok...))
 	bad("the tag in two octets", NotEnvelope, append([]byte{0xD8, 18}, ok[1:]...))
 	bad("three members", NotEnvelope, append([]byte{sign1Tag, 0x83}, ok[2:]...))
-	bad("octets after the end", NotEnvelope, append(ok[:len(ok):len(ok)], 0))
+	bad("octets after the end", NotEnvelope, append(slices.Clip(ok), 0))
 	bad("cut short", NotEnvelope, ok[:len(ok)-1])
 	bad("nothing", NotEnvelope, nil)
 	bad("a length longer than needed", Unlike, bytes.Replace(ok, []byte{0x58, 0x40}, []byte{0x59, 0, 0x40}, 1))
@@ -324,7 +325,7 @@ func sealedVectors() []sealedVector {
 	bad("three members", Malformed, raw([]any{s.To, s.Box, 0}))
 	bad("one member", Malformed, raw([]any{s.To}))
 	bad("not sealed at all", Malformed, inside)
-	bad("octets after the end", Malformed, append(ok[:len(ok):len(ok)], 0))
+	bad("octets after the end", Malformed, append(slices.Clip(ok), 0))
 	bad("cut short", Malformed, ok[:len(ok)-1])
 	bad("a length longer than needed", Unlike, append(append(ok[:10:10], 0x59, 0, byte(len(s.Box))), s.Box...))
 	bad("nothing", Malformed, nil)

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 )
 
@@ -97,7 +98,7 @@ func formVectors() []vector {
 	return []vector{
 		form("nothing", Malformed, nil),
 		form("cut short", Malformed, ok[:len(ok)-1]),
-		form("octets after the end", Malformed, append(ok[:len(ok):len(ok)], 0)),
+		form("octets after the end", Malformed, append(slices.Clip(ok), 0)),
 		form("an array", Malformed, raw([]int{1, 2})),
 		form("another kind", Other, must(sampleGrant().Encode())),
 		form("no such kind", Other, with(ok, 1, raw(99))),

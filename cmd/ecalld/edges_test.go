@@ -117,9 +117,18 @@ func TestDesk(t *testing.T) {
 		line string
 		want string
 	}{
-		{0, "ping\n", "ok"}, {0, "ping\n", "ok"}, {0, "ping\n", "ok"}, {0, "ping\n", "no rate"}, {0, "sos\n", "ok"},
-		{999 * time.Millisecond, "ping\n", "no rate"}, {time.Millisecond, "ping\n", "ok"}, {0, "ping\n", "no rate"},
-		{time.Hour, "ping\n", "ok"}, {0, "ping\n", "ok"}, {0, "ping\n", "ok"}, {0, "ping\n", "no rate"},
+		{0, "ping\n", "ok"},
+		{0, "ping\n", "ok"},
+		{0, "ping\n", "ok"},
+		{0, "ping\n", "no rate"},
+		{0, "sos\n", "ok"},
+		{999 * time.Millisecond, "ping\n", "no rate"},
+		{time.Millisecond, "ping\n", "ok"},
+		{0, "ping\n", "no rate"},
+		{time.Hour, "ping\n", "ok"},
+		{0, "ping\n", "ok"},
+		{0, "ping\n", "ok"},
+		{0, "ping\n", "no rate"},
 		{0, "SOS\n", "no such request"},
 	} {
 		mu.Lock()

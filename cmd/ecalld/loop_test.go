@@ -150,7 +150,7 @@ func TestLadder(t *testing.T) {
 		r.crash()
 		time.Sleep(40 * time.Second)
 		var got []string
-		for _, s := range strings.Split(r.did(), ", ") {
+		for s := range strings.SplitSeq(r.did(), ", ") {
 			if !strings.HasPrefix(s, "load") {
 				got = append(got, strings.TrimSuffix(s, " armed=simulator number=false"))
 			}

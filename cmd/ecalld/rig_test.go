@@ -72,7 +72,7 @@ func (f *fakeModem) Close() error                      { return nil }
 func (f *fakeModem) LoadMSD(ctx context.Context, b []byte) error {
 	m, flags, err := msd.Decode(b)
 	if err != nil || flags != 0 {
-		return fmt.Errorf("MSD of %d octets: %v, flags %v", len(b), err, flags)
+		return fmt.Errorf("MSD of %d octets, flags %v: %w", len(b), flags, err)
 	}
 	err = f.do(ctx, fmt.Sprintf("load %d automatic=%v test=%v", m.ID, m.Automatic, m.Test))
 	if err == nil {

@@ -69,7 +69,7 @@ func (p *peer) run(ctx context.Context) error {
 	p.links.Wait()
 	writer.Wait()
 	if stopped || errors.Is(err, io.EOF) {
-		return nil
+		return nil //nolint:nilerr // the end of the peer, or of this program, is no error
 	}
 	return err
 }
@@ -173,7 +173,7 @@ func (p *peer) write(ctx context.Context) error {
 // ended hides the error of a socket that was closed on purpose or by the peer.
 func ended(ctx context.Context, err error) error {
 	if ctx.Err() != nil || errors.Is(err, net.ErrClosed) || errors.Is(err, unix.EPIPE) {
-		return nil
+		return nil //nolint:nilerr // as it says
 	}
 	return err
 }

@@ -138,7 +138,7 @@ func TestAPeerThatSpeaksNonsense(t *testing.T) {
 func admit(t *testing.T, c net.Conn) {
 	t.Helper()
 	_ = c.SetDeadline(time.Now().Add(patience))
-	for answered := 0; answered < 6; answered++ {
+	for range 6 {
 		p, err := packets.ReadPacket(c)
 		if err != nil {
 			t.Fatal(err)

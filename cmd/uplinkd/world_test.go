@@ -37,13 +37,12 @@ var prefix = pipe.Open{Cell: "c1", Name: carName}.Prefix()
 // A world is what one script has around uplinkd: a broker, a backend at it,
 // and the pipe of headunitd.
 type world struct {
-	kind     string
-	ts       *testscript.TestScript
-	stop     func() // of the broker
-	conn     *net.UnixConn
-	client   net.Conn
-	accepted chan struct{}
-	peak     map[int]int
+	kind   string
+	ts     *testscript.TestScript
+	stop   func() // of the broker
+	conn   *net.UnixConn
+	client net.Conn
+	peak   map[int]int
 }
 
 type worldKey struct{}
@@ -368,7 +367,7 @@ func (w *world) expect(args []string) error {
 	}
 	for {
 		n, err := w.conn.Read(buf)
-		if args[0] == "end" && (err == io.EOF || err != nil && strings.Contains(err.Error(), "reset")) {
+		if args[0] == "end" && (errors.Is(err, io.EOF) || err != nil && strings.Contains(err.Error(), "reset")) {
 			return nil
 		}
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 	"golang.org/x/crypto/chacha20poly1305"
 )
 
@@ -22,7 +23,7 @@ func (s *Store) openBulk() {
 	path := filepath.Join(s.dir, "bulk.db")
 	opts := &bbolt.Options{Timeout: time.Second, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType}
 	db, err := bbolt.Open(path, 0o600, opts)
-	if err != nil && !errors.Is(err, bbolt.ErrTimeout) { // in use by somebody else: leave it alone
+	if err != nil && !errors.Is(err, bolterrors.ErrTimeout) { // in use by somebody else: leave it alone
 		if os.Rename(path, path+".damaged") == nil {
 			db, err = bbolt.Open(path, 0o600, opts)
 		}

@@ -175,7 +175,7 @@ func convert(x float64, leaf *profile.Leaf) (Value, Quality) {
 	case x < leaf.Min || x > leaf.Max:
 		return Value{}, Range
 	case leaf.Type.Integer():
-		// 0.1 km counted in metres is off by a rounding error, not by a metre.
+		// 0.1 km counted in meters is off by a rounding error, not by a meter.
 		whole := math.Round(x)
 		if math.Abs(x-whole) > 1e-6*max(1, math.Abs(x)) {
 			return Value{}, Range

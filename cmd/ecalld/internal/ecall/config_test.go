@@ -216,8 +216,8 @@ func TestStatusTellsNothing(t *testing.T) {
 		t.Errorf("got  %swant %s", got, want)
 	}
 	var keys []string
-	for i := range reflect.TypeFor[Status]().NumField() {
-		keys = append(keys, reflect.TypeFor[Status]().Field(i).Tag.Get("json"))
+	for field := range reflect.TypeFor[Status]().Fields() {
+		keys = append(keys, field.Tag.Get("json"))
 	}
 	if len(keys) != 12 || slices.Contains(keys, "incident") {
 		t.Errorf("a new field: does it tell who, where or when? %v", keys)

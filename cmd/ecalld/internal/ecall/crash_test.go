@@ -196,8 +196,13 @@ func TestKeyAndIgnition(t *testing.T) {
 		bits []int
 		want string
 	}{
-		{sos, nil, "[]"}, {sos, []int{0}, "[{}]"}, {sos, []int{0}, "[]"}, {sos, nil, "[{}]"},
-		{terms, nil, "[]"}, {terms, []int{17}, "[{}]"}, {terms, []int{17}, "[]"},
+		{sos, nil, "[]"},
+		{sos, []int{0}, "[{}]"},
+		{sos, []int{0}, "[]"},
+		{sos, nil, "[{}]"},
+		{terms, nil, "[]"},
+		{terms, []int{17}, "[{}]"},
+		{terms, []int{17}, "[]"},
 	} {
 		if got := fmt.Sprint(b.send(c.id, c.bits...)); got != c.want {
 			t.Errorf("step %d: %s, want %s", i, got, c.want)

@@ -203,7 +203,7 @@ func (l Limits) ready(s State, now time.Time, e Ready) (State, []Action) {
 	return s, nil
 }
 
-// idle is also pressed. A call that lives here was cancelled too late, and one
+// idle is also pressed. A call that lives here was canceled too late, and one
 // that comes in has nobody to answer it.
 func (l Limits) idle(s State, now time.Time, e Event) (State, []Action) {
 	switch e := e.(type) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -86,11 +87,44 @@ func samples() []sample {
 
 func events(s State) []Event {
 	return []Event{
-		Tick{}, Down{}, Up{}, Trigger{Kind: Manual}, Trigger{Kind: Manual, Screen: true}, Trigger{Kind: Automatic},
-		Trigger{Kind: Test}, Cancel{}, Aid{Breakdown}, Aid{Service}, HangUp{}, TakeUp{}, IgnitedOn{}, Lost{}, Ready{}, Ready{InCall: true},
-		Network{Registered: true}, Network{}, Failed{Serial: s.Serial, Refused: true}, Failed{Serial: s.Serial},
-		Failed{Serial: s.Serial - 1, Refused: true}, Unarmed{Test: true}, Unarmed{}, Sign{}, Answered{}, Start{}, LLAck{}, ALAck{},
-		ALAck{Clear: true}, Expired{"T5"}, Expired{"T6"}, Expired{"T7"}, SyncLost{}, Ended{Normal}, Ended{Dropped}, Ended{Busy}, Ended{}, Incoming{},
+		Tick{},
+		Down{},
+		Up{},
+		Trigger{Kind: Manual},
+		Trigger{Kind: Manual, Screen: true},
+		Trigger{Kind: Automatic},
+		Trigger{Kind: Test},
+		Cancel{},
+		Aid{Breakdown},
+		Aid{Service},
+		HangUp{},
+		TakeUp{},
+		IgnitedOn{},
+		Lost{},
+		Ready{},
+		Ready{InCall: true},
+		Network{Registered: true},
+		Network{},
+		Failed{Serial: s.Serial, Refused: true},
+		Failed{Serial: s.Serial},
+		Failed{Serial: s.Serial - 1, Refused: true},
+		Unarmed{Test: true},
+		Unarmed{},
+		Sign{},
+		Answered{},
+		Start{},
+		LLAck{},
+		ALAck{},
+		ALAck{Clear: true},
+		Expired{"T5"},
+		Expired{"T6"},
+		Expired{"T7"},
+		SyncLost{},
+		Ended{Normal},
+		Ended{Dropped},
+		Ended{Busy},
+		Ended{},
+		Incoming{},
 	}
 }
 
@@ -104,8 +138,17 @@ func (s State) text(now time.Time) string {
 		is   bool
 		name string
 	}{
-		{s.Automatic, "automatic"}, {s.Bench, "bench"}, {s.Heard, "heard"}, {s.Sent, "sent"}, {s.Failed, "failed"}, {s.Ringing, "ringing"},
-		{s.Lost, "lost"}, {s.Network, "network"}, {s.Down, "down"}, {s.Stuck, "stuck"}, {s.Incident.Equal(now), "incident now"},
+		{s.Automatic, "automatic"},
+		{s.Bench, "bench"},
+		{s.Heard, "heard"},
+		{s.Sent, "sent"},
+		{s.Failed, "failed"},
+		{s.Ringing, "ringing"},
+		{s.Lost, "lost"},
+		{s.Network, "network"},
+		{s.Down, "down"},
+		{s.Stuck, "stuck"},
+		{s.Incident.Equal(now), "incident now"},
 	} {
 		if f.is {
 			b.WriteString(" " + f.name)
@@ -222,12 +265,7 @@ func TestPromises(t *testing.T) {
 
 func promises(t *rapid.T, s, next State, now time.Time, e Event, acts []Action, late bool) {
 	has := func(a Action) bool {
-		for _, b := range acts {
-			if a == b {
-				return true
-			}
-		}
-		return false
+		return slices.Contains(acts, a)
 	}
 	trigger, isTrigger := e.(Trigger)
 	_, cancel := e.(Cancel)
@@ -308,7 +346,8 @@ func TestRedials(t *testing.T) {
 		{Manual, 11, 365*time.Second + 10*time.Minute},
 		{Automatic, 11 + (12*3600-365)/120, 12 * time.Hour},
 	} {
-		s, acts := Standard.Step(State{}, start, Trigger{Kind: c.kind})
+		var acts []Action
+		s, _ := Standard.Step(State{}, start, Trigger{Kind: c.kind})
 		now, dials := start, 1
 		for s.Phase != Callback {
 			if s.Phase == Dialling {

@@ -108,8 +108,12 @@ func TestIsPTY(t *testing.T) {
 
 func TestOpenRefuses(t *testing.T) {
 	for _, c := range []Config{
-		{}, {Driver: "cinterion", Ports: []string{"a"}}, {Driver: "telit"}, {Driver: "telit", Ports: []string{""}},
-		{Driver: "telit", Ports: []string{"a", "a"}}, {Driver: "telit", Ports: []string{"a", "b", "c"}},
+		{},
+		{Driver: "cinterion", Ports: []string{"a"}},
+		{Driver: "telit"},
+		{Driver: "telit", Ports: []string{""}},
+		{Driver: "telit", Ports: []string{"a", "a"}},
+		{Driver: "telit", Ports: []string{"a", "b", "c"}},
 	} {
 		if m, err := Open(context.Background(), c, zerolog.Nop()); err == nil || m != nil {
 			t.Errorf("%+v: opened", c)

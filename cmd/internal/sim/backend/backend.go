@@ -142,7 +142,7 @@ func (b *Backend) Run(ctx context.Context) error {
 	for {
 		served, err := b.serve(ctx)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // that ctx has ended is no error
 		}
 		if served {
 			wait = 50 * time.Millisecond

@@ -179,12 +179,12 @@ func (m *Modem) act(what, arg string) error {
 }
 
 func (m *Modem) lastMSD() (string, error) {
-	for i := len(m.calls) - 1; i >= 0; i-- {
-		if m.calls[i].last != nil {
-			return asJSON(m.calls[i].last)
+	for _, v := range slices.Backward(m.calls) {
+		if v.last != nil {
+			return asJSON(v.last)
 		}
-		if m.calls[i].MSDs > 0 {
-			return "", fmt.Errorf("%w: %s", errNoMSD, strings.Join(m.calls[i].Problems, "; "))
+		if v.MSDs > 0 {
+			return "", fmt.Errorf("%w: %s", errNoMSD, strings.Join(v.Problems, "; "))
 		}
 	}
 	return "", errNoMSD

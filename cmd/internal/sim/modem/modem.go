@@ -190,7 +190,7 @@ func (m *Modem) serve(ctx context.Context, number int, rw io.ReadWriteCloser) er
 	done.Wait()
 	m.detach(p)
 	if stopped {
-		return nil
+		return nil //nolint:nilerr // that ctx has ended is no error
 	}
 	return err
 }

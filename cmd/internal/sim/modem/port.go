@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"slices"
 	"strings"
 	"time"
 )
@@ -132,7 +133,7 @@ func (p *port) answered(r result) {
 	}
 	lines := r.lines
 	if r.final != "" {
-		lines = append(lines[:len(lines):len(lines)], r.final)
+		lines = append(slices.Clip(lines), r.final)
 	}
 	switch {
 	case len(lines) == 0:

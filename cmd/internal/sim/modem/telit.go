@@ -2,6 +2,7 @@ package modem
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -63,7 +64,7 @@ func (m *Modem) command(p *port, line string, long bool) {
 		return
 	}
 	orders, err := parseLine(line)
-	if err == errNotAT {
+	if errors.Is(err, errNotAT) {
 		return // noise between commands is no command
 	}
 	p.echoed(line)

@@ -246,12 +246,12 @@ func (c *Client) ask(ctx context.Context, p packets.Packet) (packets.Packet, err
 // connection.
 func (c *Client) Close() error {
 	err := c.write(packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Disconnect}})
-	c.end(ErrClosed)
+	_ = c.end(ErrClosed)
 	return err
 }
 
 // Cut ends the connection without a word: the broker says the will.
-func (c *Client) Cut() { c.end(ErrClosed) }
+func (c *Client) Cut() { _ = c.end(ErrClosed) }
 
 // end ends the connection for the first reason given, and returns it.
 func (c *Client) end(err error) error {

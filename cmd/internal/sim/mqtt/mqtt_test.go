@@ -141,7 +141,7 @@ func script(conn net.Conn, answers ...[]byte) {
 			return
 		}
 	}
-	io.Copy(io.Discard, r)
+	_, _ = io.Copy(io.Discard, r)
 }
 
 func connack(code byte) []byte { return []byte{0x20, 2, 0, code} }
@@ -223,7 +223,7 @@ func TestASilentBrokerIsNoticed(t *testing.T) {
 func TestAnImpatientCallerGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ours, its := net.Pipe()
-		go io.Copy(io.Discard, its)
+		go func() { _, _ = io.Copy(io.Discard, its) }()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := Connect(ctx, ours, Options{}); !errors.Is(err, context.DeadlineExceeded) {

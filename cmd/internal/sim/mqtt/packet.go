@@ -90,7 +90,7 @@ func (c *Client) read(r *bufio.Reader) {
 	defer close(c.messages)
 	for {
 		if err := c.conn.SetReadDeadline(time.Now().Add(c.keepAlive * 3 / 2)); err != nil {
-			c.end(fmt.Errorf("%w: %w", ErrClosed, err))
+			_ = c.end(fmt.Errorf("%w: %w", ErrClosed, err))
 			return
 		}
 		p, err := readPacket(r)
@@ -98,7 +98,7 @@ func (c *Client) read(r *bufio.Reader) {
 			err = c.take(p)
 		}
 		if err != nil {
-			c.end(err)
+			_ = c.end(err)
 			return
 		}
 	}

@@ -98,7 +98,7 @@ func New(sign *wire.Key, box *wire.BoxKey, car Met, via Transport) (*Phone, erro
 // Kid returns the name of the phone's key, under which the car knows it.
 func (p *Phone) Kid() wire.Kid { return p.sign.Kid() }
 
-// Public returns the public halves of the phone's keys, which the car enrols: the
+// Public returns the public halves of the phone's keys, which the car enrolls: the
 // one that signs and the one that positions are sealed to.
 func (p *Phone) Public() (sign, box []byte) { return p.sign.Public(), p.box.Public() }
 

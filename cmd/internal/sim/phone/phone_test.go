@@ -328,7 +328,12 @@ func TestThroughBackendAndBroker(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	done := make(chan error, 1)
 	go func() { done <- b.Run(ctx) }()
-	defer func() { cancel(); <-done }()
+	defer func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
 
 	link := must(mqtt.Connect(ctx, broker.Join(), mqtt.Options{ClientID: c.name.String()}))
 	defer link.Close()
@@ -349,7 +354,9 @@ func TestThroughBackendAndBroker(t *testing.T) {
 				up = wire.UpSession
 			}
 			for _, answer := range c.take(s, m.Payload) {
-				link.Publish(ctx, up.Of("c1", c.name), 1, answer)
+				if err := link.Publish(ctx, up.Of("c1", c.name), 1, answer); err != nil && ctx.Err() == nil {
+					t.Error(err)
+				}
 			}
 		}
 	}()
