@@ -191,7 +191,7 @@ func (b *bench) writeCallConfig(ctx context.Context, profile string) error {
 		"--vin", vin, "--type", "M1", "--storage", "gasoline,electric",
 		"--bus", "drive=socketcand:unix:"+b.path("car/can0"), "--bus", "body=socketcand:unix:"+b.path("car/can1"),
 		"--port", b.path("car/modem0"), "--port", b.path("car/modem1"),
-		"--gnss", "gpsd:127.0.0.1:"+string(bytes.TrimSpace(port)), "--sos-screen")
+		"--gnss", "gpsd:127.0.0.1:"+string(bytes.TrimSpace(port)), "--sos-signal", "body/REF_SOS.REF_SOS_Pressed", "--sos-screen")
 	out, err := cmd.Output()
 	if err != nil {
 		if e, ok := errors.AsType[*exec.ExitError](err); ok {

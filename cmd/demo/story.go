@@ -288,10 +288,11 @@ func (b *bench) ventilation(ctx context.Context) (string, error) {
 	return fmt.Sprintf("blows for %.0f minutes after %s, off after %s", minutes, ms(on), ms(off)), nil
 }
 
-// sos: a press in the car becomes a call, and commands are refused meanwhile.
+// sos: the key in the roof, held for three seconds, becomes a call, and commands
+// are refused meanwhile.
 func (b *bench) sos(ctx context.Context) (string, error) {
 	began := time.Now()
-	if err := b.request(ctx, "sos"); err != nil {
+	if err := b.car.all(ctx, "sos press"); err != nil {
 		return "", err
 	}
 	c, m, err := b.called(ctx, "manual")
@@ -299,6 +300,12 @@ func (b *bench) sos(ctx context.Context) (string, error) {
 		return "", err
 	}
 	placed := c.At.Sub(began)
+	if err := b.car.all(ctx, "sos release"); err != nil {
+		return "", err
+	}
+	if placed < 3*time.Second {
+		return "", fmt.Errorf("called after %s: the key has to be held for 3 s", ms(placed))
+	}
 	if err := until(ctx, 5*time.Second, func() error {
 		s, err := b.show(ctx)
 		if err == nil && s.Call.Phase != "voice" {

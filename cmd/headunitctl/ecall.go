@@ -34,6 +34,7 @@ type ecallCmd struct {
 	Service   string            `help:"Number for service calls."`
 	SosEvent  string            `help:"Input device of the SOS key."`
 	SosCode   int               `help:"Key code of the SOS key." default:"639"`
+	SosSignal string            `help:"One-bit signal of the SOS key, if a bus carries it." placeholder:"BUS/MESSAGE.SIGNAL"`
 	SosScreen bool              `help:"A press on the screen counts."`
 	Gnss      string            `help:"gpsd:HOST:PORT or a serial device." default:"gpsd:127.0.0.1:2947"`
 	LampGreen string            `help:"Green lamp (sysfs)."`
@@ -101,6 +102,11 @@ func (c *ecallCmd) Run(w output) error {
 	}
 	if c.SosEvent != "" {
 		out.SOS["event"] = c.SosEvent
+	}
+	if c.SosSignal != "" {
+		if err := c.sosKey(p, out.SOS); err != nil {
+			return err
+		}
 	}
 	if c.LampGreen != "" || c.LampRed != "" {
 		out.Lamps = map[string]string{"green": c.LampGreen, "red": c.LampRed}
@@ -201,6 +207,31 @@ func (c *ecallCmd) source(m *profile.Message) ecallSource {
 		}
 	}
 	return s
+}
+
+// sosKey adds the message that carries the SOS key to the sos object.
+func (c *ecallCmd) sosKey(p *profile.Profile, sos map[string]any) error {
+	bus, rest, _ := strings.Cut(c.SosSignal, "/")
+	name, signal, _ := strings.Cut(rest, ".")
+	d := p.Signal(profile.SignalRef{Bus: bus, Message: name, Signal: signal})
+	m := p.Message(bus, name)
+	switch {
+	case d == nil || d.Size != 1:
+		return errUse{fmt.Sprintf("--sos-signal %s: the profile's DBC files have no such signal of one bit; write BUS/MESSAGE.SIGNAL", c.SosSignal)}
+	case m == nil:
+		return errUse{fmt.Sprintf("--sos-signal %s: add the message to the profile's section messages, with its e2e if it has any", c.SosSignal)}
+	case c.Bus[bus] == "":
+		return errUse{fmt.Sprintf("--sos-signal %s: say which device bus %s is, with --bus", c.SosSignal, bus)}
+	}
+	s := c.source(m)
+	sos["bus"], sos["id"], sos["len"], sos["any"] = s.Bus, s.ID, s.Len, []int{d.Start}
+	if s.Extended {
+		sos["extended"] = true
+	}
+	if s.E2E != nil {
+		sos["e2e"] = s.E2E
+	}
+	return nil
 }
 
 func (c *ecallCmd) crash(k *profile.CrashSource) ecallSource {

@@ -105,9 +105,6 @@ func TestSignalsDoNotOverlap(t *testing.T) {
 	}
 }
 
-// ours are messages of the car that the DBC files may not know.
-var ours = []string{"REF_SOS"}
-
 // TestDBC compares the car's table with the DBC files of the reference car, both
 // ways.
 func TestDBC(t *testing.T) {
@@ -133,7 +130,7 @@ func TestDBC(t *testing.T) {
 		}
 	}
 	for _, m := range messages() {
-		if !found[m.name] && !slices.Contains(ours, m.name) {
+		if !found[m.name] {
 			t.Errorf("no DBC file has %s", m.name)
 		}
 	}
