@@ -38,13 +38,13 @@ type session struct {
 	cancel context.CancelFunc
 	conn   net.Conn
 	wg     sync.WaitGroup
-	opened bool       // used by read only
-	bus    canbus.Bus // nil before the client listens or sends; set once, by read, with mu held
+	opened bool          // used by read only
+	flow   chan struct{} // holds a token when frames need not be held back any more
+	bus    canbus.Bus    // nil before the client listens or sends; set once, by read, with mu held
 
-	mu   sync.Mutex    // one message after the other; guards what follows
-	mode verb          // "" before open, then bcmmode, rawmode or fdmode
-	hold time.Time     // no frame before; zero: none is held back
-	flow chan struct{} // wakes pump when hold became zero early
+	mu   sync.Mutex // one message after the other; guards what follows
+	mode verb       // "" before open, then bcmmode, rawmode or fdmode
+	hold time.Time  // no frame before; zero: none is held back
 	out  []byte
 	told uint64 // losses reported
 	bcm  bcm
@@ -90,7 +90,7 @@ func (c *session) take(text []byte) error {
 	case !ok, r.verb == verbOpen, !c.opened && r.verb != verbEcho:
 		return c.answer(textUnknown)
 	}
-	if c.mode == verbFdmode && r.verb != verbFdmode {
+	if r.verb != verbFdmode && r.verb != verbRawmode {
 		defer c.release()
 	}
 	switch r.verb {
@@ -141,10 +141,13 @@ func (c *session) change(mode verb, text string) error {
 	}
 	switch {
 	case mode == verbRawmode && c.mode == verbFdmode:
+		c.release()
 	case mode == verbRawmode:
-		c.mode, c.hold = mode, time.Now().Add(settle)
+		c.mode = mode
+		c.holdFor(settle)
 	case mode == verbFdmode:
-		c.mode, c.hold = mode, time.Now().Add(asking)
+		c.mode = mode
+		c.holdFor(asking)
 	default:
 		c.mode = mode
 	}
@@ -167,16 +170,21 @@ func (c *session) write(out []byte) error {
 	return err
 }
 
-// release lets frames go that are held back after fdmode.
+// holdFor expects mu.
+func (c *session) holdFor(d time.Duration) {
+	select {
+	case <-c.flow: // of something said before
+	default:
+	}
+	c.hold = time.Now().Add(d)
+}
+
+// release lets frames go that are held back. It does without mu,
+// which may be held for as long as the client does not read.
 func (c *session) release() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.hold.IsZero() {
-		c.hold = time.Time{}
-		select {
-		case c.flow <- struct{}{}:
-		default:
-		}
+	select {
+	case c.flow <- struct{}{}:
+	default:
 	}
 }
 
@@ -199,7 +207,8 @@ func (c *session) pump() {
 			}
 			return
 		}
-		if err := c.tell(batch[:n]); err != nil {
+		stats := c.bus.Stats() // now: what is lost from here on comes after batch
+		if err := c.tell(batch[:n], stats.Lost+stats.LostByUs); err != nil {
 			if c.ctx.Err() == nil && !errors.Is(err, io.EOF) {
 				c.Log.Info().Err(err).Msg("client does not take what it asked for")
 			}
@@ -209,24 +218,18 @@ func (c *session) pump() {
 	}
 }
 
-func (c *session) tell(batch []canbus.Rx) error {
+// tell writes a batch, and before it what was lost; lost is the total until then.
+func (c *session) tell(batch []canbus.Rx, lost uint64) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for !c.hold.IsZero() && time.Now().Before(c.hold) && c.ctx.Err() == nil {
-		wait := time.NewTimer(time.Until(c.hold))
+	if wait := time.Until(c.hold); !c.hold.IsZero() && wait > 0 {
 		c.mu.Unlock()
-		select {
-		case <-wait.C:
-		case <-c.flow:
-		case <-c.ctx.Done():
-		}
-		wait.Stop()
+		c.holdBack(wait)
 		c.mu.Lock()
 	}
 	c.hold = time.Time{}
 	out := c.out[:0]
-	stats := c.bus.Stats()
-	if n := stats.Lost + stats.LostByUs - c.told; n > 0 {
+	if n := lost - c.told; n > 0 {
 		c.told += n
 		c.lost.Add(n)
 		if c.mode == verbFdmode {
@@ -237,6 +240,16 @@ func (c *session) tell(batch []canbus.Rx) error {
 		out = c.append(out, &batch[i])
 	}
 	return c.write(out)
+}
+
+func (c *session) holdBack(most time.Duration) {
+	t := time.NewTimer(most)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-c.flow:
+	case <-c.ctx.Done():
+	}
 }
 
 func (c *session) append(out []byte, rx *canbus.Rx) []byte {

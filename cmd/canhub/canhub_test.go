@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/rs/zerolog"
 
 	"github.com/headunit-agent/headunit/canbus"
 	"github.com/headunit-agent/headunit/canbus/socketcand"
@@ -313,5 +314,29 @@ func TestTermIsAGoodEnd(t *testing.T) {
 	}
 	if err := printAll(t.Context(), c, 0); err != nil {
 		t.Errorf("the client: %v", err)
+	}
+}
+
+// What was on the bus when the end came is on the disk.
+func TestRecordIsWhole(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "rec.log")
+	h := &hub{bus: canbus.NewMemory()}
+	r, err := openRecord(config{record: file, name: "can0"}, h, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := h.bus.Attach(1)
+	const frames = 50_000
+	for n := range frames {
+		if err := from.Relay(canbus.Rx{Frame: canbus.Frame{ID: uint32(n), Flags: canbus.Extended}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.close(); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(file)
+	if n := strings.Count(string(text), "\n"); err != nil || n != frames {
+		t.Errorf("%d of %d frames, %v", n, frames, err)
 	}
 }
