@@ -102,14 +102,14 @@ func run(ctx context.Context, cfg Config, log zerolog.Logger, ready func(*loop))
 	server := hmi.Server(api{ctx, cfg.CallRequest, events}, log)
 
 	g, ctx := errgroup.WithContext(ctx)
-	buses.run(ctx, g, car)
-	g.Go(func() error { return watchCall(ctx, cfg.CallStatus, events) })
+	// These outlive ctx: through them the loop sends the rest state and says goodbye.
+	ways, stop := context.WithCancel(context.WithoutCancel(ctx))
+	l.stop = stop
+	buses.run(ways, g, car)
 	if cfg.Uplink != "" {
-		// It outlives ctx: the loop says goodbye through it.
-		upCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
-		l.stopUplink = stop
-		g.Go(func() error { return l.up.run(upCtx) })
+		g.Go(func() error { return l.up.run(ways) })
 	}
+	g.Go(func() error { return watchCall(ctx, cfg.CallStatus, events) })
 	g.Go(func() error { return l.run(ctx) })
 	g.Go(func() error {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
@@ -130,10 +130,12 @@ func run(ctx context.Context, cfg Config, log zerolog.Logger, ready func(*loop))
 }
 
 // listen makes the API's socket, which only this user may open. A socket that a
-// killed process left is removed.
+// killed process left is removed; anything else in its place is not.
 func listen(path string) (net.Listener, error) {
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("local API: %w", err)
+	if i, err := os.Lstat(path); err == nil && i.Mode().Type() == os.ModeSocket {
+		if err := os.Remove(path); err != nil {
+			return nil, fmt.Errorf("local API: %w", err)
+		}
 	}
 	l, err := net.Listen("unix", path)
 	if err != nil {

@@ -11,7 +11,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/headunit-agent/headunit/agent/internal/command"
-	"github.com/headunit-agent/headunit/agent/internal/hmi"
 	"github.com/headunit-agent/headunit/agent/internal/store"
 	"github.com/headunit-agent/headunit/agent/pipe"
 	"github.com/headunit-agent/headunit/agent/wire"
@@ -24,6 +23,7 @@ const opLock, opUnlock = 1, 2
 
 // TestCommand: the frame goes out, the bus shows it, and only then it succeeded.
 func TestCommand(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.start()
 	h := r.online()
@@ -46,11 +46,23 @@ func TestCommand(t *testing.T) {
 	if again := r.result(); again.State != wire.Succeeded || again.Now != last.Now || r.car.requests() != n {
 		t.Errorf("repeated: %+v, %d frames more", again.State, r.car.requests()-n)
 	}
+	// The number with another content: refused, and the answer it has stays.
+	other := c
+	other.ID = wire.NewID()
+	r.deliver(other)
+	if got := r.result(); got.Reason != wire.CommandReplayed {
+		t.Errorf("%v %s", got.State, got.Reason)
+	}
+	r.deliver(c)
+	if again := r.result(); again.State != wire.Succeeded || again.ID != c.ID {
+		t.Errorf("after a replay: %v %s", again.State, again.Reason)
+	}
 }
 
 // TestSentIsNotDone: a car that takes the request and shows nothing makes no
 // success.
 func TestSentIsNotDone(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.start()
 	h := r.online()
@@ -70,6 +82,7 @@ func TestSentIsNotDone(t *testing.T) {
 
 // TestRefusals: what does not hold is said, and not one frame goes out.
 func TestRefusals(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.start()
 	h := r.online()
@@ -101,6 +114,7 @@ func TestRefusals(t *testing.T) {
 
 // TestNotSavedNotDone: without a journal nothing is done, and it is said so.
 func TestNotSavedNotDone(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	other, err := store.Open(r.cfg.State) // holds the journal's file
 	if err != nil {
@@ -120,6 +134,7 @@ func TestNotSavedNotDone(t *testing.T) {
 // TestTheTruthAfterARestart: a command that had begun when the process died
 // ends with what the bus shows, and nothing is sent for it.
 func TestTheTruthAfterARestart(t *testing.T) {
+	t.Parallel()
 	for _, locked := range []bool{true, false} {
 		r := newRig(t)
 		if locked {
@@ -130,7 +145,7 @@ func TestTheTruthAfterARestart(t *testing.T) {
 			t.Fatal(err)
 		}
 		job := command.Job{Kid: r.phone.Kid(), Seq: 4, ID: wire.NewID(), Epoch: wire.NewID(), Goal: command.Goal{Operation: "lock"}, Within: time.Second, Rests: 2}
-		l := &loop{store: s}
+		l := &loop{store: s, unwritten: map[wire.ID][]byte{}}
 		err = errors.Join(l.journal(entry{Phase: phaseBegun, Job: job}),
 			s.Save(store.Privacy, keptChoice{Level: privacy.ShareLocation}), s.Close())
 		if err != nil {
@@ -155,6 +170,7 @@ func TestTheTruthAfterARestart(t *testing.T) {
 // TestResultUntilAcknowledged: a result that nobody acknowledged is said again
 // after a restart, the same octets; one that was is not.
 func TestResultUntilAcknowledged(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.up.mute = true
 	r.start()
@@ -164,7 +180,16 @@ func TestResultUntilAcknowledged(t *testing.T) {
 	r.result()
 	first := r.next(wire.KindResult)
 	r.stop()
+	for len(r.up.said) > 0 {
+		<-r.up.said
+	}
 	r.start()
+	for began := false; !began; {
+		var p pipe.Publish
+		if p, began = (<-r.up.said).(pipe.Publish); began && p.Topic != string(wire.UpHello) {
+			t.Errorf("%s was said before hello", p.Topic)
+		}
+	}
 	if again := r.next(wire.KindResult); string(again) != string(first) {
 		t.Errorf("other octets for %v", c.ID)
 	}
@@ -174,80 +199,44 @@ func TestResultUntilAcknowledged(t *testing.T) {
 	r.next(wire.KindResult)
 	r.until("the journal is empty", func() bool { return r.api.Show().Waiting == 0 })
 	r.stop()
-	s, err := store.Open(r.cfg.State)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	n := 0
-	if _, err := s.Each(store.Journal, func(_, _ []byte) { n++ }); err != nil || n != 0 {
-		t.Errorf("%d entries are left, %v", n, err)
+	if n := r.journaled(); n != 0 {
+		t.Errorf("%d entries are left", n)
 	}
 }
 
-// TestMaximum: the goodbye, and then nothing, also after a restart; what waited
-// is destroyed.
-func TestMaximum(t *testing.T) {
+// TestRestStateAtTheEnd: an agent that is stopped while it acts leaves the rest
+// state on the bus, and the next one says what came of it.
+func TestRestStateAtTheEnd(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
-	r.up.mute = true
 	r.start()
 	h := r.online()
-	r.car.locks()
-	r.command(h, opLock, nil)
-	r.result()
-	r.result()
-	if err := r.api.Choose(t.Context(), privacy.Choice{Level: privacy.Maximum}); err != nil {
-		t.Fatal(err)
+	c := r.command(h, opLock, nil)
+	if s := r.result().State; s != wire.InProgress {
+		t.Error(s)
 	}
-	var bye pipe.Close
-	for bye.Last == nil {
-		if f, ok := (<-r.up.said).(pipe.Close); ok {
-			bye = f
-		}
-	}
-	s, err := wire.ParseSigned(bye.Last)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if g, err := wire.DecodeGoodbye(s.Payload()); err != nil || g.Reason != wire.PrivacyMaximum || s.Verify(r.id.Sign, wire.KindGoodbye) != nil {
-		t.Errorf("%+v %v", g, err)
-	}
-	r.until("Maximum", func() bool { s := r.api.Show(); return !s.Privacy.Closing && !s.Uplink.Wanted && s.Waiting == 0 })
-	r.command(h, opUnlock, nil) // whoever still can send is not answered
-	r.stop()
-	r.start()
-	if s := r.api.Show(); s.Privacy.Level != privacy.Maximum || s.Uplink.Wanted || s.Waiting != 0 {
-		t.Errorf("after a restart: %+v %+v, %d wait", s.Privacy, s.Uplink, s.Waiting)
+	r.command(h, opUnlock, nil)
+	if got := r.result(); got.State != wire.Refused || got.Reason != wire.CommandBusy {
+		t.Errorf("a second one: %v %s", got.State, got.Reason)
 	}
 	r.stop()
-	for len(r.up.said) > 0 {
-		if f, ok := (<-r.up.said).(pipe.Close); !ok || len(f.Last) > 0 {
-			t.Errorf("after the goodbye: %T", f)
-		}
-	}
-	if n := r.car.requests(); n > 40 {
-		t.Errorf("%d frames", n)
-	}
-}
-
-// TestLoweringWhileMoving is refused by the agent, not by a screen.
-func TestLoweringWhileMoving(t *testing.T) {
-	r := newRig(t)
-	r.car.say("drive/ESP_21", dbc.Physical("ESP_v_Signal", 50))
+	r.until("the rest state", func() bool {
+		r.car.mu.Lock()
+		defer r.car.mu.Unlock()
+		return len(r.car.asked) > 0 && r.car.rests == r.car.p.Operations["lock"].Send.ThenZero
+	})
+	r.car.say("body/ZV_02", dbc.Raw("ZV_ist_Zustand_verfuegbar", 1), dbc.Raw("ZV_verriegelt_extern_ist", 1))
+	n := r.car.requests()
 	r.start()
-	r.until("it moves", func() bool { return r.value("Vehicle.IsMoving") == "true" })
-	err := r.api.Choose(t.Context(), privacy.Choice{Level: privacy.NoLocation})
-	if no, ok := errors.AsType[*hmi.Refused](err); !ok || !no.Driving {
-		t.Error(err)
-	}
-	if s := r.api.Show(); s.Privacy.Level != privacy.Maximum || s.Uplink.Wanted {
-		t.Errorf("%+v", s.Privacy)
+	if got := r.result(); got.State != wire.Succeeded || got.ID != c.ID || r.car.requests() != n {
+		t.Errorf("%v %s, %d frames more", got.State, got.Reason, r.car.requests()-n)
 	}
 }
 
 // TestEdgesAreSigned: a door that opens while the car is parked is told, signed,
 // when it has stayed open.
 func TestEdgesAreSigned(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.start()
 	r.online()
@@ -255,8 +244,12 @@ func TestEdgesAreSigned(t *testing.T) {
 	if err != nil || !full.Full {
 		t.Fatalf("%+v %v", full, err)
 	}
+	opened := time.Now()
 	r.car.say("body/ZV_02", dbc.Raw("ZV_ist_Zustand_verfuegbar", 1), dbc.Raw("ZV_FT_offen", 1))
 	edge, err := wire.DecodeStatus(r.next(wire.KindStatus))
+	if after := time.Since(opened); after < debounce {
+		t.Errorf("told after %v", after)
+	}
 	if err != nil || edge.Full || edge.Number != full.Number+1 || len(edge.Readings) != 1 {
 		t.Fatalf("%+v %v", edge, err)
 	}
@@ -265,8 +258,45 @@ func TestEdgesAreSigned(t *testing.T) {
 	}
 }
 
+// TestWhileDriving nothing is streamed; when the ignition goes off everything is
+// told once.
+func TestWhileDriving(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.start()
+	r.online()
+	r.next(wire.KindStatus)
+	r.car.say("drive/Klemmen_Status_01", dbc.Raw("ZAS_Kl_15", 1))
+	r.until("ignition on", func() bool { return r.value("Vehicle.LowVoltageSystemState") == "ON" })
+	r.car.say("body/ZV_02", dbc.Raw("ZV_ist_Zustand_verfuegbar", 1), dbc.Raw("ZV_FT_offen", 1))
+	end := time.Now().Add(debounce + 4*lookEvery)
+	r.until("a driver who gets out", func() bool { return time.Now().After(end) })
+	if n := len(r.up.said); n != 0 {
+		t.Errorf("%d frames to uplinkd while driving", n)
+	}
+	r.car.say("drive/Klemmen_Status_01")
+	if s, err := wire.DecodeStatus(r.next(wire.KindStatus)); err != nil || !s.Full {
+		t.Errorf("%+v %v", s, err)
+	}
+}
+
+// TestListenOnly: a reference profile without the word that the car is simulated
+// sends nothing, and says so beforehand.
+func TestListenOnly(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.cfg.Simulated, r.cfg.Send = false, true
+	r.start()
+	h := r.online()
+	r.command(h, opLock, nil)
+	if got := r.result(); h.May != 0 || got.Reason != wire.CommandNoEquipment || r.car.requests() != 0 {
+		t.Errorf("may %v, %s, %d frames", h.May, got.Reason, r.car.requests())
+	}
+}
+
 // TestUnreadableRecords: every record that cannot be read is its safest value.
 func TestUnreadableRecords(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	for _, name := range []string{"users.0", "users.1", "privacy.0", "bulk.db"} {
 		if err := os.WriteFile(filepath.Join(r.cfg.State, name), []byte("rubbish that nobody wrote"), 0o600); err != nil {
@@ -285,6 +315,7 @@ func TestUnreadableRecords(t *testing.T) {
 }
 
 func TestConfigErrors(t *testing.T) {
+	t.Parallel()
 	for name, edit := range map[string]func(*Config){
 		"no such file":           func(c *Config) { c.Profile = "nowhere.yaml" },
 		"the profile has no bus": func(c *Config) { c.Buses["gear"] = "socketcand:unix:x" },
@@ -303,6 +334,7 @@ func TestConfigErrors(t *testing.T) {
 // TestIdentityIsNotDrawnAgain: a car whose identity cannot be read does not
 // become another car without a word.
 func TestIdentityIsNotDrawnAgain(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	for _, slot := range []string{"identity.0", "identity.1"} {
 		if err := os.WriteFile(filepath.Join(r.cfg.State, slot), []byte("x"), 0o600); err != nil {

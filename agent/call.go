@@ -38,33 +38,52 @@ const (
 	mostCall   = 4 << 10                // octets of the file
 )
 
-// readCall reads the status file. A file that is missing, too old, too long or
-// not understood is a call that is not running: nothing is guessed, and a
-// command is not refused for it.
-func readCall(file string, now time.Time) (callStatus, bool) {
-	f, err := os.Open(file)
+// A callFile is the status file, and when it was last seen to be written: the
+// wall clock that dates it may jump by years while a call is running.
+type callFile struct {
+	path    string
+	written time.Time // by the wall clock; zero: not looked at yet
+	seen    time.Time // written, by the clock that does not jump
+}
+
+// read reads the file. One that is missing, too old, too long or not understood
+// is a call that is not running: nothing is guessed, and a command is not
+// refused for it.
+func (c *callFile) read(now time.Time) (callStatus, bool) {
+	f, err := os.Open(c.path)
 	if err != nil {
 		return callStatus{}, false
 	}
 	defer f.Close()
-	if i, err := f.Stat(); err != nil || now.Sub(i.ModTime()) > callSilent {
+	i, err := f.Stat()
+	if err != nil {
+		return callStatus{}, false
+	}
+	switch at := i.ModTime(); {
+	case c.written.IsZero() && now.Sub(at) > callSilent: // left by a program that is gone
+		c.written, c.seen = at, now.Add(-2*callSilent)
+	case !at.Equal(c.written):
+		c.written, c.seen = at, now
+	}
+	if now.Sub(c.seen) > callSilent {
 		return callStatus{}, false
 	}
 	b, err := io.ReadAll(io.LimitReader(f, mostCall))
-	var c callStatus
-	if err != nil || json.Unmarshal(b, &c) != nil || c.Phase == "" {
+	var s callStatus
+	if err != nil || json.Unmarshal(b, &s) != nil || s.Phase == "" {
 		return callStatus{}, false
 	}
-	return c, true
+	return s, true
 }
 
 // watchCall tells the loop when the emergency call changes.
 func watchCall(ctx context.Context, file string, events chan<- event) error {
 	tick := time.NewTicker(callEvery)
 	defer tick.Stop()
+	status := callFile{path: file}
 	var last callChanged
 	for first := true; ; first = false {
-		c, running := readCall(file, time.Now())
+		c, running := status.read(time.Now())
 		next := callChanged{c, running}
 		if first || next.running != last.running || !sameCall(next.call, last.call) {
 			select {

@@ -31,7 +31,45 @@ func (l *loop) journal(e entry) error {
 	if err != nil {
 		return err
 	}
-	return l.store.Put(store.Journal, e.Job.ID[:], b)
+	return l.write(e.Job.ID, b)
+}
+
+const (
+	writeAgain    = time.Second // between two tries
+	mostUnwritten = 256         // writes that are tried again
+)
+
+// write puts b under id in the journal, and takes id out if b is nil. A write
+// that failed may have been done in part, and what it should have covered may
+// still be there: it is tried again until it succeeds, or the next start would
+// say what was refused, or was destroyed.
+func (l *loop) write(id wire.ID, b []byte) error {
+	do := func() error { return l.store.Put(store.Journal, id[:], b) }
+	if b == nil {
+		do = func() error { return l.store.Delete(store.Journal, id[:]) }
+	}
+	err := do()
+	switch {
+	case err == nil:
+		delete(l.unwritten, id)
+	case l.store.Fault() == nil && len(l.unwritten) < mostUnwritten:
+		l.unwritten[id] = b
+		l.again = l.now().Add(writeAgain)
+	}
+	return err
+}
+
+// rewrite tries again what failed.
+func (l *loop) rewrite(now time.Time) {
+	if len(l.unwritten) == 0 || now.Before(l.again) {
+		return
+	}
+	for id, b := range l.unwritten {
+		if err := l.write(id, b); err != nil {
+			l.log.Warn().Err(err).Int("owed", len(l.unwritten)).Msg("journal")
+			return // the disk is as it was
+		}
+	}
 }
 
 // owe sends a result until it is acknowledged, and then forgets it.
@@ -53,7 +91,7 @@ func (l *loop) delivered(n uint64) {
 }
 
 func (l *loop) forget(id wire.ID) {
-	if err := l.store.Delete(store.Journal, id[:]); err != nil {
+	if err := l.write(id, nil); err != nil {
 		l.log.Warn().Err(err).Msg("journal")
 	}
 }
@@ -95,7 +133,7 @@ func (l *loop) recover() {
 		l.owe(now, id, signed)
 	}
 	for i, j := range begun {
-		if i == 0 { // there is one actuator: the newest begun job is the only one
+		if i == 0 { // there is one actuator; more than one has begun only if a disk failed
 			l.takeJob(now, command.Recover{Job: j})
 			continue
 		}

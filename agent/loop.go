@@ -51,15 +51,17 @@ type loop struct {
 	call callChanged
 	tell report
 
-	bucket   *rate.Limiter
-	dropped  uint64 // messages that were not answered, for the operator
-	book     command.Book
-	actuator *command.Actuator
-	job      command.JobState
-	proofs   map[uint64]wire.ID // results under way to their journal entry
-	sessions map[wire.Kid]*rate.Limiter
+	bucket    *rate.Limiter
+	dropped   uint64 // messages that were not answered, for the operator
+	book      command.Book
+	actuator  *command.Actuator
+	job       command.JobState
+	proofs    map[uint64]wire.ID // results under way to their journal entry
+	sessions  map[wire.Kid]*rate.Limiter
+	unwritten map[wire.ID][]byte // of the journal: writes that failed
+	again     time.Time          // they are tried
 
-	stopUplink context.CancelFunc
+	stop context.CancelFunc // the buses and the pipe
 }
 
 // line is what the loop knows of the way out.
@@ -74,7 +76,8 @@ func newLoop(cfg Config, p *profile.Profile, car *vehicle.Car, kept *store.Store
 		cfg: cfg, log: log, now: bootTime, events: events, profile: p, car: car, store: kept, id: id,
 		up: newUplink(cfg.Uplink, events, log), epoch: wire.NewID(), limits: privacy.DefaultLimits,
 		box: outbox.New(outbox.DefaultLimits), bucket: rate.NewLimiter(20, 40), actuator: a,
-		proofs: map[uint64]wire.ID{}, sessions: map[wire.Kid]*rate.Limiter{}, stopUplink: func() {},
+		proofs: map[uint64]wire.ID{}, sessions: map[wire.Kid]*rate.Limiter{},
+		unwritten: map[wire.ID][]byte{}, stop: func() {},
 	}
 	l.began = l.now()
 	l.since = l.began
@@ -84,7 +87,7 @@ func newLoop(cfg Config, p *profile.Profile, car *vehicle.Car, kept *store.Store
 
 // run is the loop. The watchdog is fed after a turn of work, and only then.
 func (l *loop) run(ctx context.Context) error {
-	defer l.stopUplink()
+	defer l.stop()
 	l.load()
 	l.takePrivacy(l.now(), privacy.Boot{})
 	l.recover()
@@ -92,6 +95,7 @@ func (l *loop) run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
+			l.takeJob(l.now(), command.Leave{})
 			l.farewell()
 			return nil
 		case e := <-l.events:
@@ -120,7 +124,6 @@ func (l *loop) load() {
 	var c keptChoice
 	if err := l.store.Load(store.Privacy, &c); err != nil && !errors.Is(err, store.ErrMissing) {
 		l.log.Error().Err(err).Msg("privacy is Maximum")
-		c = keptChoice{}
 	}
 	l.privacy = privacy.Start(c.choice())
 	if err := l.store.Fault(); err != nil {
@@ -165,6 +168,7 @@ func (l *loop) settle() {
 	}
 	l.report(now)
 	l.pump(now)
+	l.rewrite(now)
 }
 
 // wait is how long nothing has to be done, if nothing happens.
@@ -174,6 +178,9 @@ func (l *loop) wait() time.Duration {
 		if !due.IsZero() {
 			wait = min(wait, max(0, due.Sub(now)))
 		}
+	}
+	if len(l.unwritten) > 0 {
+		wait = min(wait, max(0, l.again.Sub(now)))
 	}
 	if l.job.Phase == command.Waking { // a bus that repeats what it said before has no news
 		wait = min(wait, 20*time.Millisecond)

@@ -55,13 +55,14 @@ func (l *loop) doPrivacy(now time.Time, a privacy.Action) {
 		}
 		l.takePrivacy(now, privacy.Saved{Choice: c})
 	case privacy.SayGoodbye:
+		l.line.wanted = false // an uplinkd that starts anew meanwhile must not connect for this
 		l.goodbye(now, wire.PrivacyMaximum)
 		if !l.line.up {
 			l.takePrivacy(now, privacy.Parted{})
 		}
 	case privacy.Disconnect:
 		l.line.wanted = false
-		l.up.send(pipe.Close{})
+		l.close(nil) // whatever uplinkd made of the goodbye
 		l.lost("privacy.maximum")
 	case privacy.Connect:
 		l.line.wanted = true
@@ -100,7 +101,7 @@ func (l *loop) farewellPayload(now time.Time, why wire.Reason, connection uint32
 // passes the gate like everything else.
 func (l *loop) goodbye(now time.Time, why wire.Reason) {
 	if !l.line.up {
-		l.up.send(pipe.Close{})
+		l.close(nil)
 		return
 	}
 	b, err := l.farewellPayload(now, why, l.line.connections)
@@ -108,7 +109,16 @@ func (l *loop) goodbye(now time.Time, why wire.Reason) {
 		l.log.Error().Err(err).Msg("no goodbye")
 	}
 	c, _ := l.privacy.Policy().Clear(privacy.Record{Class: privacy.Session, Topic: privacy.TopicGoodbye, QoS: 1, Payload: b})
-	l.up.send(pipe.Close{Last: c.Payload()})
+	l.close(c.Payload())
+}
+
+// close ends the connection with one last message, or the pipe where uplinkd
+// takes not even that: then it drops the connection by itself.
+func (l *loop) close(last []byte) {
+	if !l.up.send(pipe.Close{Last: last}) {
+		l.log.Error().Msg("uplinkd takes nothing: the pipe is closed")
+		l.up.cut()
+	}
 }
 
 // farewell ends a run of the agent: the backend is told, if there is a way and

@@ -110,7 +110,7 @@ func (l *loop) hello(now time.Time) {
 		Level: l.level(), SwitchedOff: l.switchedOff(), Wakes: wakeBudget, May: l.actuator.Offered(),
 		LevelSince: &since, Connections: l.line.connections,
 	}.Encode()
-	l.say(now, privacy.Session, wire.UpHello, wire.KindHello, b, err)
+	l.box.First(l.say(now, privacy.Session, wire.UpHello, wire.KindHello, b, err))
 	l.tellAll(now)
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/headunit-agent/headunit/agent/internal/hmi"
+	"github.com/headunit-agent/headunit/agent/internal/store"
 	"github.com/headunit-agent/headunit/agent/pipe"
 	"github.com/headunit-agent/headunit/agent/profile"
 	"github.com/headunit-agent/headunit/agent/wire"
@@ -38,6 +39,7 @@ type fakeCar struct {
 	says    map[string][]dbc.Set // by bus/Message
 	counter map[string]uint8
 	asked   []canbus.Frame // non-zero requests to lock or unlock
+	rests   int            // zero ones since the last of them
 	onAsk   func(canbus.Frame)
 }
 
@@ -128,11 +130,16 @@ func (c *fakeCar) listen(ctx context.Context, end *canbus.End) {
 			return
 		}
 		for _, f := range frames[:n] {
-			if f.ID != 0x5A7 || f.Flags&canbus.Extended != 0 || f.Data == [64]byte{} {
+			if f.ID != 0x5A7 || f.Flags&canbus.Extended != 0 {
 				continue
 			}
 			c.mu.Lock()
-			c.asked = append(c.asked, f.Frame)
+			if f.Data == [64]byte{} {
+				c.rests++
+				c.mu.Unlock()
+				continue
+			}
+			c.asked, c.rests = append(c.asked, f.Frame), 0
 			on := c.onAsk
 			c.mu.Unlock()
 			if on != nil {
@@ -323,6 +330,20 @@ func (r *rig) stop() {
 	r.end = nil
 }
 
+// journaled is how many entries the journal of a stopped agent has.
+func (r *rig) journaled() (n int) {
+	r.t.Helper()
+	s, err := store.Open(r.cfg.State)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.Each(store.Journal, func(_, _ []byte) { n++ }); err != nil {
+		r.t.Fatal(err)
+	}
+	return n
+}
+
 // until waits for what a test is about.
 func (r *rig) until(what string, f func() bool) {
 	r.t.Helper()
@@ -419,7 +440,22 @@ func (r *rig) deliver(c wire.Command) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	signed, err := wire.Sign(r.phone, wire.KindCommand, payload)
+	r.seal(c.Car, wire.DownCommand, wire.KindCommand, payload)
+}
+
+// ask sends a session-ask.
+func (r *rig) ask(car wire.Name) {
+	r.t.Helper()
+	payload, err := wire.SessionAsk{Car: car, Nonce: wire.NewID()}.Encode()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.seal(car, wire.DownSession, wire.KindSessionAsk, payload)
+}
+
+func (r *rig) seal(car wire.Name, topic wire.Suffix, kind wire.Kind, payload []byte) {
+	r.t.Helper()
+	signed, err := wire.Sign(r.phone, kind, payload)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -427,9 +463,9 @@ func (r *rig) deliver(c wire.Command) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	box, err := wire.Seal(to, c.Car, signed)
+	box, err := wire.Seal(to, car, signed)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.up.send(pipe.Message{Topic: string(wire.DownCommand), QoS: 1, Payload: box})
+	r.up.send(pipe.Message{Topic: string(topic), QoS: 1, Payload: box})
 }

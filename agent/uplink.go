@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -89,12 +90,14 @@ func (u *uplink) once(ctx context.Context) error {
 	}
 	defer conn.Close()
 	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	for len(u.down) > 0 { // of the connection before
 		<-u.down
 	}
 	u.tell(ctx, pipeOpened{})
-	go func() { cancel(u.read(ctx, conn)) }()
+	var reader sync.WaitGroup
+	defer reader.Wait() // what it still tells comes before the news that the pipe broke
+	defer cancel(nil)
+	reader.Go(func() { cancel(u.read(ctx, conn)) })
 	for {
 		select {
 		case <-ctx.Done():

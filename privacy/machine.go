@@ -17,9 +17,11 @@ type Choice struct {
 	Off   Switches
 }
 
-// stricter reports whether c lets out nothing that d does not.
+// stricter reports whether c lets out nothing that d does not. Maximum lets out
+// nothing at all, whatever is switched off beside it.
 func (c Choice) stricter(d Choice) bool {
-	return c.Level.openness() <= d.Level.openness() && d.Off&^c.Off == 0
+	open := c.Level.openness()
+	return open == 0 || open <= d.Level.openness() && d.Off&^c.Off == 0
 }
 
 // A State is all that the machine remembers. It is comparable; the zero value is
@@ -222,17 +224,12 @@ func (l Limits) saved(s State, e Saved) (State, []Action) {
 	if s.Wanted == (Choice{}) {
 		return s, nil
 	}
-	s = State{Phase: Phase(s.Wanted.Level), Off: s.Wanted.Off}
+	s = State{Phase: Phase(s.Wanted.Level), Off: s.Wanted.Off} // never Maximum: that is no lowering
 	switch {
-	case was.Phase == Closing && s.level() == Maximum:
-		s.Phase, s.Deadline = Closing, was.Deadline
-		return s, []Action{Apply}
 	case was.Phase == Closing:
 		return s, []Action{Disconnect, Apply, Connect}
-	case was.level() == Maximum && s.level() != Maximum:
+	case was.level() == Maximum:
 		return s, []Action{Apply, Connect}
-	case s.level() == Maximum:
-		return s, []Action{Apply}
 	}
 	return s, []Action{Apply, Tell}
 }

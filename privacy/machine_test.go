@@ -66,6 +66,7 @@ func TestPromises(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		flash := choice.Draw(t, "flash")
 		s, now := Start(flash), noon
+		online := s.level() != Maximum
 		var wants []Choice // saves that were begun and not answered yet
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {
 			now = now.Add(time.Duration(rapid.IntRange(0, 1500).Draw(t, "ms")) * time.Millisecond)
@@ -97,12 +98,20 @@ func TestPromises(t *testing.T) {
 			next, acts := limits.Step(s, now, e)
 			s = next
 			for _, a := range acts {
-				if a == Save {
+				switch a {
+				case Save:
 					wants = append(wants, s.Kept())
+				case Connect:
+					online = true
+				case Disconnect:
+					online = false
+				case Apply, SayGoodbye, Tell, RefuseDriving, RefuseUnsaved:
 				}
 			}
 			c, chosen := e.(Chosen)
 			switch {
+			case online == (s.Phase == Phase(Maximum)):
+				t.Fatalf("from %v to %v: online %v", was, s, online)
 			case chosen && c.Choice.stricter(was.force()) && !s.force().stricter(c.Choice):
 				t.Fatalf("raised to %v, and %v is in force", c.Choice, s)
 			case chosen && !c.Stationary && !s.force().stricter(was.force()):

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -132,8 +134,8 @@ func (c showCmd) Run(out output) error {
 	row("users", "%d", s.Users)
 	row("waiting to leave", "%d", s.Waiting)
 	row("faults", "%s", orNone(s.Faults))
-	for name, b := range s.Buses {
-		row("bus "+name, "%s, %d lost", b.State, b.Lost)
+	for _, name := range slices.Sorted(maps.Keys(s.Buses)) {
+		row("bus "+name, "%s, %d lost", s.Buses[name].State, s.Buses[name].Lost)
 	}
 	for _, x := range s.Signals {
 		if x.Quality == "good" || x.Quality == "stale" {

@@ -1,7 +1,9 @@
 package command
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/headunit-agent/headunit/agent/wire"
@@ -33,7 +35,7 @@ type Job struct {
 	Wakes    bool          // the bus may be woken for it
 	WakeWait time.Duration // for what the guards read, at most
 	Every    time.Duration // between two frames
-	AtMost   time.Duration // frames are sent, at most; 0: none are
+	AtMost   time.Duration // frames are sent, at most; 0: only the first
 	Within   time.Duration // of the first frame the bus has to show it
 	Rests    int           // frames of the rest state afterwards
 }
@@ -54,7 +56,7 @@ type JobState struct {
 	Deadline time.Time // the phase is over
 	Left     int       // frames of the rest state, or wake frames, still to be sent
 	Outcome  wire.State
-	Reason   wire.Reason // with Outcome, unless it succeeded
+	Reason   wire.Reason // with Outcome, unless it succeeded; before, the guard that ended the frames
 }
 
 // Due is when something is to be done even if nothing happens; zero: never.
@@ -82,6 +84,7 @@ func (s JobState) String() string {
 // A View is what the newest state of the vehicle says of a job.
 type View struct {
 	Awake   bool        // the bus of the operation carries frames
+	Mute    bool        // nothing may be written to it: the device or its error counters forbid it
 	Guard   wire.Reason // the first guard that does not hold; empty: all do
 	Refused wire.Reason // the car says no, and why
 	RefAt   time.Time   // when it said so
@@ -89,7 +92,7 @@ type View struct {
 	GoalAt  time.Time   // when it was measured
 }
 
-// An Event is one of Begin, Look, Journaled, Unjournaled and Recover.
+// An Event is one of Begin, Look, Journaled, Unjournaled, Recover and Leave.
 type Event interface{ event() }
 
 // The events of a job. Look is also the tick of a timer; an early one changes
@@ -100,6 +103,7 @@ type (
 	Journaled   struct{ View View } // "begun" is on flash; View is the newest
 	Unjournaled struct{}            // it is not, or may not be
 	Recover     struct{ Job Job }   // a job that had begun when the process died
+	Leave       struct{}            // the process ends in order
 )
 
 func (Begin) event()       {}
@@ -107,6 +111,7 @@ func (Look) event()        {}
 func (Journaled) event()   {}
 func (Unjournaled) event() {}
 func (Recover) event()     {}
+func (Leave) event()       {}
 
 // An Action is what has to be done; what it is done with stands in JobState.
 type Action string
@@ -150,8 +155,28 @@ func Step(s JobState, now time.Time, e Event) (JobState, []Action) {
 		if s.Phase == Ready {
 			return end(s, wire.Refused, wire.SystemNotSaved)
 		}
+	case Leave:
+		return leave(s)
 	}
 	return s, nil
+}
+
+// leave sends what is left of the rest state. What came of a job whose outcome
+// is not known yet the next start finds out.
+func leave(s JobState) (JobState, []Action) {
+	var acts []Action
+	switch s.Phase {
+	case Acting, Confirming, Resting:
+		acts = slices.Repeat([]Action{Rest}, s.Left)
+	case Idle, Waking, Ready, "":
+		return s, nil
+	}
+	if s.Phase == Resting {
+		next, last := end(s, s.Outcome, s.Reason)
+		return next, append(acts, last...)
+	}
+	s.Phase, s.Left, s.Next, s.Until = Confirming, 0, time.Time{}, time.Time{}
+	return s, acts
 }
 
 func look(s JobState, now time.Time, v View) (JobState, []Action) {
@@ -165,7 +190,7 @@ func look(s JobState, now time.Time, v View) (JobState, []Action) {
 			return next, acts
 		}
 		if !now.Before(s.Deadline) {
-			return rest(s, now, wire.MayHaveHappened, wire.CommandUnconfirmed)
+			return rest(s, now, wire.MayHaveHappened, cmp.Or(s.Reason, wire.CommandUnconfirmed))
 		}
 		if s.Left > 0 && !now.Before(s.Next) {
 			return zero(s, now), []Action{Rest}
@@ -183,6 +208,9 @@ func look(s JobState, now time.Time, v View) (JobState, []Action) {
 // also waits until the car has stopped refusing an earlier request: that no must
 // not be taken for the answer to this one.
 func wake(s JobState, now time.Time, v View) (JobState, []Action) {
+	if v.Awake || v.Mute {
+		s.Next = time.Time{} // no wake frame is due: a time that has passed would be due for ever
+	}
 	switch {
 	case v.Guard == "" && v.Refused == "" && (v.Awake || !s.Job.Wakes):
 		s = JobState{Phase: Ready, Job: s.Job}
@@ -193,7 +221,7 @@ func wake(s JobState, now time.Time, v View) (JobState, []Action) {
 		return end(s, wire.Refused, wire.CommandBusy)
 	case !now.Before(s.Deadline):
 		return end(s, wire.Refused, wire.CommandStateUnknown)
-	case s.Job.Wakes && !v.Awake && s.Left > 0 && !now.Before(s.Next):
+	case s.Job.Wakes && !v.Awake && !v.Mute && s.Left > 0 && !now.Before(s.Next):
 		s.Left--
 		s.Next = now.Add(wakeEvery)
 		if s.Left == 0 {
@@ -223,12 +251,10 @@ func act(s JobState, now time.Time, v View) (JobState, []Action) {
 		return next, acts
 	}
 	switch {
-	case v.Guard != "":
-		return rest(s, now, wire.MayHaveHappened, v.Guard)
 	case !now.Before(s.Deadline):
-		return rest(s, now, wire.MayHaveHappened, wire.CommandUnconfirmed)
-	case !now.Before(s.Until): // enough frames: the rest state ends them
-		s.Phase, s.Next, s.Until = Confirming, time.Time{}, time.Time{}
+		return rest(s, now, wire.MayHaveHappened, cmp.Or(v.Guard, wire.CommandUnconfirmed))
+	case v.Guard != "", !now.Before(s.Until): // no more frames: the rest state ends them, and what came of it the bus shows
+		s.Phase, s.Next, s.Until, s.Reason = Confirming, time.Time{}, time.Time{}, v.Guard
 		if s.Left == 0 {
 			return s, nil
 		}

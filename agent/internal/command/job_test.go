@@ -66,6 +66,7 @@ func TestTransitions(t *testing.T) {
 		{Phase: Acting, Job: lock, First: first, Next: noon.Add(50 * time.Millisecond), Until: noon.Add(2 * time.Second), Deadline: noon.Add(9 * time.Second), Left: 2},
 		{Phase: Confirming, Job: lock, First: first, Next: noon.Add(50 * time.Millisecond), Deadline: noon.Add(9 * time.Second), Left: 1},
 		{Phase: Confirming, Job: lock, First: first, Deadline: noon.Add(9 * time.Second)},
+		{Phase: Confirming, Job: lock, First: first, Deadline: noon.Add(9 * time.Second), Reason: wire.CommandMoving},
 		{Phase: Resting, Job: lock, First: first, Next: noon.Add(50 * time.Millisecond), Left: 1, Outcome: wire.Succeeded},
 	}
 	views := []struct {
@@ -74,7 +75,10 @@ func TestTransitions(t *testing.T) {
 	}{
 		{"awake", View{Awake: true}},
 		{"asleep", View{Guard: wire.CommandStateUnknown}},
+		{"mute", View{Mute: true, Guard: wire.CommandStateUnknown}},
+		{"not known", View{Awake: true, Guard: wire.CommandStateUnknown}},
 		{"moving", View{Awake: true, Guard: wire.CommandMoving}},
+		{"moving, and goal", View{Awake: true, Guard: wire.CommandMoving, Goal: true, GoalAt: noon}},
 		{"goal", View{Awake: true, Goal: true, GoalAt: noon}},
 		{"goal before", View{Awake: true, Goal: true, GoalAt: first.Add(-time.Second)}},
 		{"refused", View{Awake: true, Refused: wire.CommandDoorOpen, RefAt: noon, Goal: true, GoalAt: noon}},
@@ -94,6 +98,7 @@ func TestTransitions(t *testing.T) {
 		line("begin", noon, Begin{lock})
 		line("recover", noon, Recover{lock})
 		line("unjournaled", noon, Unjournaled{})
+		line("leave", noon, Leave{})
 		for _, v := range views {
 			line("look "+v.name, noon, Look{v.View})
 			line("journaled "+v.name, noon, Journaled{v.View})
@@ -113,6 +118,9 @@ func TestPromises(t *testing.T) {
 		now := noon
 		view := func() View {
 			v := View{Awake: rapid.Bool().Draw(t, "awake")}
+			if v.Mute = !v.Awake && rapid.Bool().Draw(t, "mute"); v.Mute {
+				v.Guard = wire.CommandStateUnknown
+			}
 			if rapid.IntRange(0, 3).Draw(t, "guard") == 0 {
 				v.Guard = rapid.SampledFrom([]wire.Reason{wire.CommandMoving, wire.CommandStateUnknown}).Draw(t, "reason")
 			}
@@ -130,7 +138,7 @@ func TestPromises(t *testing.T) {
 			begin = Recover{lock}
 		}
 		s, _ := Step(JobState{}, now, begin)
-		began, journaled, ended, rests := now, false, 0, 0
+		began, journaled, stopped, ended, rests := now, false, false, 0, 0
 		var last View
 		for ended == 0 {
 			if now.Sub(began) > time.Minute {
@@ -153,10 +161,11 @@ func TestPromises(t *testing.T) {
 			was := s
 			next, acts := Step(s, now, e)
 			s = next
+			stopped = stopped || was.Phase == Acting && last.Guard != ""
 			for _, a := range acts {
 				switch a {
 				case Frame:
-					if !journaled || recovered || last.Guard != "" || s.Phase != Acting || now.After(was.Until) && !was.Until.IsZero() {
+					if !journaled || stopped || recovered || last.Guard != "" || s.Phase != Acting || now.After(was.Until) && !was.Until.IsZero() {
 						t.Fatalf("a frame in %v, journaled %v, guard %q", short(s, now), journaled, last.Guard)
 					}
 				case Rest:
@@ -164,14 +173,17 @@ func TestPromises(t *testing.T) {
 				case End:
 					ended++
 				case Wake:
-					if s.First.IsZero() && last.Awake {
-						t.Fatal("woke a bus that is awake")
+					if s.First.IsZero() && (last.Awake || last.Mute) {
+						t.Fatal("woke a bus that is awake, or must not be written to")
 					}
 				case Journal, Progress:
 				}
 			}
 			if ended == 0 && s.Phase != Ready && s.Due().IsZero() {
 				t.Fatalf("%v waits for nothing", short(s, now))
+			}
+			if ended == 0 && s.Phase != Ready && !s.Due().After(now) {
+				t.Fatalf("%v is due for ever: the loop would spin", short(s, now))
 			}
 		}
 		shown := last.Goal && (last.GoalAt.After(s.First) || s.First.IsZero())

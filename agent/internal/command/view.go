@@ -23,7 +23,8 @@ func (a *Actuator) View(j Job, s *vehicle.State, now time.Time, calling bool) Vi
 	}
 	bus := s.Bus(op.Send.Bus, now)
 	v := View{Awake: !bus.LastFrame.IsZero() && now.Sub(bus.LastFrame) < quiet}
-	v.Guard = a.guards(op, s, now, bus.State, calling)
+	v.Mute = mute(bus.State)
+	v.Guard = a.guards(op, s, now, v.Mute, calling)
 	if r := s.Signal(op.Refused.Signal, now); r.Quality == vehicle.Good {
 		if word, ok := op.Refused.Codes[r.Value.Int()]; ok {
 			v.Refused, v.RefAt = ReasonOf(word), r.At
@@ -42,14 +43,12 @@ func (a *Actuator) View(j Job, s *vehicle.State, now time.Time, calling bool) Vi
 // guards returns the first reason against the operation: a call before
 // everything, then what is not known, a crash, and the rest in the order of the
 // profile.
-func (a *Actuator) guards(op *profile.Operation, s *vehicle.State, now time.Time, bus canbus.BusState, calling bool) wire.Reason {
-	if calling {
+func (a *Actuator) guards(op *profile.Operation, s *vehicle.State, now time.Time, mute, calling bool) wire.Reason {
+	switch {
+	case calling:
 		return wire.CommandECallActive
-	}
-	switch bus {
-	case canbus.Off, canbus.Passive, canbus.Gone:
+	case mute:
 		return wire.CommandStateUnknown
-	case canbus.OK, canbus.Warning, canbus.Silent, "":
 	}
 	var first wire.Reason
 	for _, r := range op.Require {
@@ -70,6 +69,16 @@ func (a *Actuator) guards(op *profile.Operation, s *vehicle.State, now time.Time
 	return first
 }
 
+// mute reports whether nothing may be written to a bus.
+func mute(bus canbus.BusState) bool {
+	switch bus {
+	case canbus.Off, canbus.Passive, canbus.Gone:
+		return true
+	case canbus.OK, canbus.Warning, canbus.Silent, "":
+	}
+	return false
+}
+
 // judge says whether a requirement's input is known, and the reason if it does
 // not hold.
 func judge(r profile.Requirement, s *vehicle.State, now time.Time) (wire.Reason, bool) {
@@ -84,9 +93,9 @@ func judge(r profile.Requirement, s *vehicle.State, now time.Time) (wire.Reason,
 	case "no_crash":
 		return answer(s.NoCrash(now))
 	case "stationary":
-		return answer(s.Stationary(now))
+		return answer(recent(s.Stationary(now), s.Get(speed, now), now))
 	case "ignition_off":
-		return answer(s.IgnitionOff(now))
+		return answer(recent(s.IgnitionOff(now), s.Get(ignition, now), now))
 	case "no_alarm":
 		path, is = alarmTriggered, false
 	}
@@ -106,7 +115,21 @@ func judge(r profile.Requirement, s *vehicle.State, now time.Time) (wire.Reason,
 	return ReasonOf(r.Code), true
 }
 
-var alarmTriggered = path("Vehicle.Body.TheftAlarm.IsTriggered")
+// recent takes back an answer that stands on an old reading: a profile may call
+// fresh what is too old to act on. Without a reading the answer is that of a car
+// which fell asleep in order.
+func recent(a vehicle.Answer, r vehicle.Reading, now time.Time) vehicle.Answer {
+	if r.Good() && now.Sub(r.At) > oldest {
+		return vehicle.Unknown
+	}
+	return a
+}
+
+var (
+	alarmTriggered = path("Vehicle.Body.TheftAlarm.IsTriggered")
+	speed          = path("Vehicle.Speed")
+	ignition       = path("Vehicle.LowVoltageSystemState")
+)
 
 // path is a leaf that the catalogue certainly has; a test holds it.
 func path(name string) profile.Path {

@@ -1,6 +1,7 @@
 // Package hmi is what people in the car see and ask through: for now the local
 // API, HTTP and JSON on a unix socket. It decides nothing; whatever changes
-// state goes to the agent's loop, and the answer is given after it was saved.
+// state goes to the agent's loop, and the answer is given when it is in force:
+// for a lowered level after it was saved.
 package hmi
 
 import (

@@ -89,6 +89,14 @@ func (b *Box) Put(c privacy.Cleared, now time.Time) uint64 {
 	return b.last
 }
 
+// First lets a message that waits go before all others.
+func (b *Box) First(n uint64) {
+	if i := slices.IndexFunc(b.entries, func(e entry) bool { return e.N == n }); i >= 0 {
+		e := b.entries[i]
+		b.entries = slices.Insert(slices.Delete(b.entries, i, i+1), 0, e)
+	}
+}
+
 // Next is the oldest message that may be sent now: it is marked as sent. What p
 // no longer lets out is destroyed on the way.
 func (b *Box) Next(p privacy.Policy, now time.Time) (Item, bool) {

@@ -41,6 +41,18 @@ func TestUnacknowledgedGoesAgain(t *testing.T) {
 	}
 }
 
+// TestNobodyAcknowledges: what is sent with QoS 0 is gone when it was sent.
+func TestNobodyAcknowledges(t *testing.T) {
+	b := New(DefaultLimits)
+	b.Put(cleared(t, privacy.Result, 0, 10), noon)
+	if _, ok := b.Next(open, noon); !ok {
+		t.Error("not sent")
+	}
+	if n, octets, _ := b.Stats(); n != 0 || octets != 0 {
+		t.Errorf("%d messages, %d octets wait", n, octets)
+	}
+}
+
 // TestPurge: what a raised level forbids is gone, also what was sent and not
 // acknowledged, and lowering the level does not bring it back.
 func TestPurge(t *testing.T) {
@@ -81,6 +93,24 @@ func TestOldAndConnectionBound(t *testing.T) {
 	b.Put(cleared(t, privacy.Result, 1, 10), noon)
 	if _, ok := b.Next(open, noon.Add(24*time.Hour+time.Second)); ok {
 		t.Error("a result of yesterday was sent")
+	}
+}
+
+// TestFirst: a message that overtakes others loses none, and nothing becomes two.
+func TestFirst(t *testing.T) {
+	b := New(DefaultLimits)
+	b.Put(cleared(t, privacy.Result, 1, 10), noon)
+	b.Put(cleared(t, privacy.Result, 1, 10), noon)
+	n := b.Put(cleared(t, privacy.Session, 1, 5), noon)
+	b.First(n)
+	b.First(0)
+	for _, want := range []uint64{n, 1, 2} {
+		if it, ok := b.Next(open, noon); !ok || it.N != want {
+			t.Errorf("%d %v, not %d", it.N, ok, want)
+		}
+	}
+	if waiting, octets, _ := b.Stats(); waiting != 3 || octets != 25 {
+		t.Errorf("%d messages, %d octets", waiting, octets)
 	}
 }
 

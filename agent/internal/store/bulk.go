@@ -1,11 +1,16 @@
 package store
 
 import (
+	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"hash/crc32"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -21,18 +26,56 @@ const Journal Bucket = "journal"
 
 func (s *Store) openBulk() {
 	path := filepath.Join(s.dir, "bulk.db")
-	opts := &bbolt.Options{Timeout: time.Second, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType}
-	db, err := bbolt.Open(path, 0o600, opts)
-	if err != nil && !errors.Is(err, bolterrors.ErrTimeout) { // in use by somebody else: leave it alone
-		if os.Rename(path, path+".damaged") == nil {
-			db, err = bbolt.Open(path, 0o600, opts)
-		}
+	err := sound(path)
+	if errors.Is(err, ErrDamaged) {
+		err = os.Rename(path, path+".damaged")
+	}
+	if err == nil {
+		opts := &bbolt.Options{Timeout: time.Second, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType}
+		s.bulk, err = bbolt.Open(path, 0o600, opts)
 	}
 	if err != nil {
-		s.fault = fmt.Errorf("bulk store: %w", err)
-		return
+		s.bulk, s.fault = nil, fmt.Errorf("bulk store: %w", err)
 	}
-	s.bulk = db
+}
+
+// sound reads a bulk file from end to end, and returns ErrDamaged if that does
+// not work for what is in it. Opening such a file for writing ends the program
+// in a way that nothing recovers from, and would at each start again.
+func sound(path string) (err error) {
+	if i, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) || err == nil && i.Size() == 0 {
+		return nil
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // a file that was cut short, mapped
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %v", ErrDamaged, p)
+		}
+	}()
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, ReadOnly: true})
+	if _, system := errors.AsType[syscall.Errno](err); system || errors.Is(err, bolterrors.ErrTimeout) {
+		return err // not readable now, or in use by somebody else: it is left alone
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	defer db.Close()
+	return db.View(func(tx *bbolt.Tx) error {
+		return tx.ForEach(func(_ []byte, in *bbolt.Bucket) error { return inOrder(in) })
+	})
+}
+
+func inOrder(in *bbolt.Bucket) error {
+	var last []byte
+	sum := crc32.NewIEEE() // every octet is touched
+	return in.ForEach(func(k, v []byte) error {
+		if last != nil && bytes.Compare(last, k) >= 0 {
+			return fmt.Errorf("%w: keys out of order", ErrDamaged)
+		}
+		last = k
+		_, err := sum.Write(v)
+		return err
+	})
 }
 
 // Put writes one value and waits for the disk. Keys lie there in the order of

@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"reflect"
 
 	"github.com/fxamacker/cbor/v2"
 	"golang.org/x/crypto/chacha20poly1305"
@@ -46,17 +48,19 @@ func (s *Store) path(r Record, n int) string {
 	return filepath.Join(s.dir, fmt.Sprintf("%s.%d", r, n))
 }
 
-// Load reads the newest slot of r that is whole into v, which holds nothing new
-// if that fails. The error is ErrMissing when nothing was ever written, else
+// Load reads the newest slot of r that is whole into what v points to, which
+// stays as it was if that fails. The error is ErrMissing when nothing was ever written, else
 // ErrDamaged.
 func (s *Store) Load(r Record, v any) error {
 	payload, _, err := s.newest(r)
 	if err != nil {
 		return err
 	}
-	if err := decode.Unmarshal(payload, v); err != nil {
+	whole := reflect.New(reflect.TypeOf(v).Elem()) // what is understood in part is not understood
+	if err := decode.Unmarshal(payload, whole.Interface()); err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrDamaged, r, err)
 	}
+	reflect.ValueOf(v).Elem().Set(whole.Elem())
 	return nil
 }
 
@@ -68,8 +72,8 @@ func (s *Store) Save(r Record, v any) error {
 		return fmt.Errorf("saving %s: %w", r, err)
 	}
 	k := s.keysOf(r)
-	_, last, err := s.newest(r)
-	if err != nil {
+	_, last, unread := s.newest(r)
+	if unread != nil {
 		last = slotAt{n: 1} // nothing worth keeping: begin with slot 0
 	}
 	next := slot{Name: string(r), Version: last.version + 1}
@@ -91,7 +95,12 @@ func (s *Store) Save(r Record, v any) error {
 	if err := writeSynced(s.path(r, 1-last.n), b); err != nil {
 		return fmt.Errorf("saving %s: %w", r, err)
 	}
-	return syncDir(s.dir)
+	if errors.Is(unread, ErrDamaged) { // were it readable one day, its version would be the higher one
+		if err := os.Remove(s.path(r, last.n)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("saving %s: %w", r, err)
+		}
+	}
+	return nil
 }
 
 // slotAt is where the newest slot lies.

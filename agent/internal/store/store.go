@@ -49,9 +49,9 @@ type Store struct {
 }
 
 // Open opens a state folder and makes what is missing in it: the folder (0700)
-// and its two keys (0600, in software). That bulk cannot be opened does not stop
-// the start: it is moved aside, and if that does not help either, writing bulk
-// is an error each time. [Store.Fault] says so.
+// and its two keys (0600, in software). Bulk does not stop the start: a damaged
+// file is moved aside, and where one cannot be opened at all, writing bulk is an
+// error each time. [Store.Fault] says so.
 func Open(dir string) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("state folder: %w", err)
@@ -101,7 +101,7 @@ func loadKey(path string) ([]byte, error) {
 	if err := writeSynced(path, b); err != nil {
 		return nil, err
 	}
-	return b, syncDir(filepath.Dir(path))
+	return b, nil
 }
 
 // keys are the two that one secret is drawn out to.
@@ -115,15 +115,20 @@ func deriveKeys(secret []byte) (k keys, err error) {
 	return k, err
 }
 
-// writeSynced writes a file of mode 0600 and waits for the disk. What was in
-// the file before is lost even when it fails.
+// writeSynced puts a file of mode 0600 in the place of path and waits for the
+// disk: path holds either all of it or what it held before, so that a process
+// that dies on its very first start leaves no half of a key or an identity.
 func writeSynced(path string, b []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	next := path + ".new"
+	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(b)
-	return errors.Join(err, f.Sync(), f.Close())
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return errors.Join(os.Rename(next, path), syncDir(filepath.Dir(path)))
 }
 
 func syncDir(dir string) error {

@@ -82,6 +82,27 @@ func TestHalfWrittenSlot(t *testing.T) {
 	if err := s.Load(Privacy, &r); err != nil || r.N != 7 {
 		t.Errorf("saved over the damage: %+v, %v", r, err)
 	}
+	// A disk that reads again tomorrow must not bring back a higher version.
+	if _, err := os.Stat(last); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the damaged slot is still there: %v", err)
+	}
+}
+
+// TestHalfUnderstood: a record of another version of the program, of which only
+// some fields fit, changes nothing.
+func TestHalfUnderstood(t *testing.T) {
+	s := open(t, t.TempDir())
+	if err := s.Save(Privacy, struct {
+		Word string
+		N    string
+		More bool
+	}{"new", "not a number", true}); err != nil {
+		t.Fatal(err)
+	}
+	r := record{"untouched", 9}
+	if err := s.Load(Privacy, &r); !errors.Is(err, ErrDamaged) || r != (record{"untouched", 9}) {
+		t.Errorf("%+v, %v", r, err)
+	}
 }
 
 // TestForeignSlot: a slot of another record, or of another car, is not taken.
@@ -109,6 +130,33 @@ func TestForeignSlot(t *testing.T) {
 	move(filepath.Join(here, "users.0"), filepath.Join(here, "privacy.0"))
 	if err := a.Load(Privacy, &r); !errors.Is(err, ErrDamaged) {
 		t.Errorf("another record's: %v", err)
+	}
+}
+
+// TestNeverHalf: a file is replaced, never written over, so that a process that
+// dies in between leaves the old one; and what it left beside does no harm.
+func TestNeverHalf(t *testing.T) {
+	dir := t.TempDir()
+	for _, half := range []string{"store.key.new", "base.key.new", "identity.0.new"} {
+		if err := os.WriteFile(filepath.Join(dir, half), []byte("ha"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := open(t, dir)
+	if err := errors.Join(s.Save(Identity, record{"a", 0}), s.Save(Identity, record{"a", 1})); err != nil {
+		t.Fatal(err)
+	}
+	slot, witness := filepath.Join(dir, "identity.0"), filepath.Join(dir, "witness")
+	before, err := os.ReadFile(slot)
+	if err := errors.Join(err, os.Link(slot, witness), s.Save(Identity, record{"a", 2})); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := os.ReadFile(witness); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("the old slot was written over, %v", err)
+	}
+	var r record
+	if err := s.Load(Identity, &r); err != nil || r.N != 2 {
+		t.Errorf("%+v, %v", r, err)
 	}
 }
 
@@ -167,6 +215,56 @@ func TestDamagedBulk(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "bulk.db.damaged")); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestRottenBulk: whatever becomes of a file with results in it, the next start
+// goes on; a file that only cannot be read now is not moved away.
+func TestRottenBulk(t *testing.T) {
+	grown := t.TempDir()
+	s := open(t, grown)
+	for n := range 100 {
+		if err := s.Put(Journal, fmt.Appendf(nil, "%04d", n), make([]byte, 600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Close()
+	whole, err := os.ReadFile(filepath.Join(grown, "bulk.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := os.Getpagesize()
+	for name, spoil := range map[string]func([]byte) []byte{
+		"whole":              func(b []byte) []byte { return b },
+		"empty":              func(b []byte) []byte { return nil },
+		"cut in the meta":    func(b []byte) []byte { return b[:page+1] },
+		"cut after the meta": func(b []byte) []byte { return b[:3*page] },
+		"half":               func(b []byte) []byte { return b[:len(b)/2] },
+		"zeroed":             func(b []byte) []byte { clear(b[2*page:]); return b },
+		"garbage":            func(b []byte) []byte { copy(b[2*page:], bytes.Repeat([]byte{0xA5, 1, 7}, len(b)/3)); return b },
+	} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "bulk.db")
+		if err := os.WriteFile(path, spoil(bytes.Clone(whole)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := open(t, dir)
+		if err := s.Put(Journal, []byte("k"), []byte("v")); err != nil || s.Fault() != nil {
+			t.Errorf("%s: %v, %v", name, err, s.Fault())
+		}
+		if _, err := os.Stat(path + ".damaged"); errors.Is(err, os.ErrNotExist) != (name == "whole" || name == "empty") {
+			t.Errorf("%s: moved aside: %v", name, err)
+		}
+	}
+	dir := t.TempDir()
+	path := filepath.Join(dir, "bulk.db")
+	if err := os.Symlink(path, path); err != nil { // an error of the system, not of what is in it
+		t.Fatal(err)
+	}
+	if s := open(t, dir); s.Fault() == nil {
+		t.Error("opened a circle")
+	} else if _, err := os.Lstat(path); err != nil {
+		t.Error("what could not be opened was moved away")
 	}
 }
 
