@@ -200,6 +200,9 @@ func (l *loop) fromUplink(now time.Time, f pipe.Up) {
 		case !f.Up:
 			l.lost(f.Reason)
 			l.takePrivacy(now, privacy.Parted{})
+			if l.line.wanted { // uplinkd tries again by itself; the will has to name the connection that it will end
+				l.open(now)
+			}
 		}
 	case pipe.Message:
 		l.message(now, f)

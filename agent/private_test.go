@@ -213,3 +213,28 @@ func TestLoweringWaitsForTheDisk(t *testing.T) {
 		t.Errorf("%v on flash, %v", kept, err)
 	}
 }
+
+// TestTheWillIsOfTheNextConnection: uplinkd connects again by itself, and what
+// the broker says if that is lost names that connection and no older one.
+func TestTheWillIsOfTheNextConnection(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.start()
+	first := r.online()
+	r.up.send(pipe.State{Reason: "uplink.lost"})
+	for {
+		f, ok := (<-r.up.said).(pipe.Open)
+		if !ok {
+			continue
+		}
+		s, err := wire.ParseSigned(f.Will)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g, err := wire.DecodeGoodbye(s.Payload())
+		if err != nil || g.Connections != first.Connections+1 {
+			t.Errorf("connection %d, %v", g.Connections, err)
+		}
+		return
+	}
+}

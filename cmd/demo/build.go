@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -36,7 +37,7 @@ var children = []string{"carsim", "ecalld", "uplinkd", "headunitd", "headunitctl
 // programs returns the folder with the children and what more is named, which it
 // builds unless one is given.
 func programs(ctx context.Context, bin string, stdout io.Writer, more ...string) (string, error) {
-	children := append(children[:len(children):len(children)], more...)
+	children := append(slices.Clip(children), more...)
 	root, err := module()
 	if err != nil {
 		return "", err

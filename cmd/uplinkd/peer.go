@@ -38,6 +38,7 @@ type peer struct {
 	links sync.WaitGroup // running
 	end   context.CancelFunc
 	link  *mqtt.Link
+	asked pipe.Open // for link
 	sink  *sink
 	done  chan struct{} // of link
 }
@@ -109,11 +110,17 @@ func (p *peer) do(ctx context.Context, f pipe.Down) {
 }
 
 // open begins a link; one that is open is dropped, one that is closing ends
-// first.
+// first. The same wish again brings a new will for the next attempt, and leaves
+// the link alone.
 func (p *peer) open(ctx context.Context, f pipe.Open) {
+	if p.link != nil && f.Broker == p.asked.Broker && f.Cell == p.asked.Cell && f.Name == p.asked.Name {
+		p.link.SetWill(f.Will)
+		return
+	}
 	if p.link != nil {
 		p.end()
 	}
+	p.asked = f
 	if p.sink != nil {
 		p.sink.dead.Store(true)
 	}

@@ -324,12 +324,16 @@ func (w *world) pipe(args []string) error {
 	})
 }
 
-// send open BROKER | publish N SUFFIX QOS TEXT | close TEXT | new-key | wipe | raw HEX
+// send open BROKER [WILL] | publish N SUFFIX QOS TEXT | close TEXT | new-key | wipe | raw HEX
 func (w *world) send(args []string) error {
 	var f pipe.Down
 	switch args[0] {
 	case "open":
-		f = pipe.Open{Broker: args[1], Cell: "c1", Name: carName, Will: []byte("will"), Floor: 1}
+		will := "will"
+		if len(args) > 2 {
+			will = args[2]
+		}
+		f = pipe.Open{Broker: args[1], Cell: "c1", Name: carName, Will: []byte(will), Floor: 1}
 	case "publish":
 		n, err := strconv.ParseUint(args[1], 10, 64)
 		if err != nil {

@@ -45,7 +45,7 @@ type Config struct {
 	Prefix    string   // before every suffix
 	Subscribe []string // suffixes, in order; QoS 1 each
 	Bye       string   // suffix of the will
-	Will      []byte
+	Will      []byte   // until SetWill
 	KeepAlive time.Duration
 	Limits    Limits
 }
@@ -110,6 +110,7 @@ type Link struct {
 	last      []byte // set before closing is closed
 
 	mu      sync.Mutex
+	will    []byte
 	up      bool
 	early   []Message // came before the link was up
 	dropped uint64
@@ -119,12 +120,21 @@ type Link struct {
 func New(cfg Config, sink Sink, log zerolog.Logger) *Link {
 	return &Link{
 		cfg:       cfg,
+		will:      cfg.Will,
 		sink:      sink,
 		log:       log,
 		dial:      (&net.Dialer{}).DialContext, // no proxy from the environment
 		publishes: make(chan outgoing, queued),
 		closing:   make(chan struct{}),
 	}
+}
+
+// SetWill is what the broker says when a connection that is yet to be made is
+// lost.
+func (l *Link) SetWill(will []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.will = will
 }
 
 // Publish hands over a payload. It does not wait; what comes while the link is

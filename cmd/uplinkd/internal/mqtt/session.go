@@ -96,7 +96,9 @@ func (l *Link) options(conn *guarded) *paho.ClientOptions {
 	o.SetWriteTimeout(writeTimeout)
 	o.SetPingTimeout(10 * time.Second)
 	o.SetStore(noStore{})
-	o.SetBinaryWill(l.cfg.Prefix+l.cfg.Bye, l.cfg.Will, 1, false)
+	l.mu.Lock()
+	o.SetBinaryWill(l.cfg.Prefix+l.cfg.Bye, l.will, 1, false)
+	l.mu.Unlock()
 	o.SetCustomOpenConnectionFn(func(*url.URL, paho.ClientOptions) (net.Conn, error) { return conn, nil })
 	o.SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) { // for all: one without a handler is never acknowledged
 		select {
