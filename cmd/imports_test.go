@@ -30,7 +30,7 @@ type rule struct{ folders, may, because string }
 //	enroll  privacy  agent/{wire,pipe,gnss,profile}  canbus ◄┘
 var drawing = []rule{
 	{"canbus", "", "a frame is a value: everything else stands on it"},
-	{"canbus/dbc canbus/e2e", "canbus", "decoding is arithmetic"},
+	{"canbus/dbc canbus/e2e canbus/isotp canbus/uds", "canbus", "decoding is arithmetic"},
 	{"canbus/socketcand", "canbus github.com/rs/zerolog golang.org/x/sys", "a bus does not know what its frames mean"},
 	{"privacy", "", "the gate needs nothing that could open it"},
 	{"enroll/user", "", "who may do what is data"},
