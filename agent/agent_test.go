@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,9 +14,11 @@ import (
 	"github.com/headunit-agent/headunit/agent/internal/command"
 	"github.com/headunit-agent/headunit/agent/internal/store"
 	"github.com/headunit-agent/headunit/agent/pipe"
+	"github.com/headunit-agent/headunit/agent/profile"
 	"github.com/headunit-agent/headunit/agent/wire"
 	"github.com/headunit-agent/headunit/canbus"
 	"github.com/headunit-agent/headunit/canbus/dbc"
+	"github.com/headunit-agent/headunit/canbus/socketcan"
 	"github.com/headunit-agent/headunit/privacy"
 )
 
@@ -319,7 +322,7 @@ func TestConfigErrors(t *testing.T) {
 	for name, edit := range map[string]func(*Config){
 		"no such file":           func(c *Config) { c.Profile = "nowhere.yaml" },
 		"the profile has no bus": func(c *Config) { c.Buses["gear"] = "socketcand:unix:x" },
-		"cannot open":            func(c *Config) { c.Buses["body"] = "can0" },
+		"cannot open":            func(c *Config) { c.Buses["body"] = "vector:can0" },
 		"is no cell":             func(c *Config) { c.Cell = "c/1" },
 	} {
 		r := newRig(t)
@@ -343,5 +346,30 @@ func TestIdentityIsNotDrawnAgain(t *testing.T) {
 	}
 	if err := Run(t.Context(), r.cfg, zerolog.Nop()); !errors.Is(err, store.ErrDamaged) {
 		t.Error(err)
+	}
+}
+
+// TestFilters: the kernel lets through what the agent reads, what it may send,
+// and other people's testers, on that bus and no other.
+func TestFilters(t *testing.T) {
+	t.Parallel()
+	p, _, err := profile.Load(refcar)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &buses{profile: p}
+	for _, c := range []struct {
+		bus      string
+		id       uint32
+		extended bool
+		want     bool
+	}{
+		{"drive", 0x0FD, false, true}, {"drive", 0x5A7, false, false}, {"body", 0x5A7, false, true}, {"body", 0x0FD, false, false},
+		{"body", 0x17330301, true, true}, {"drive", 0x714, false, true}, {"drive", 0x7DF, false, true}, {"drive", 0x7A0, false, false},
+	} {
+		got := slices.Contains(b.filters(c.bus), socketcan.Filter{ID: c.id, Extended: c.extended})
+		if got != c.want {
+			t.Errorf("%s %X: %v", c.bus, c.id, got)
+		}
 	}
 }

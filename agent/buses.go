@@ -15,6 +15,7 @@ import (
 	"github.com/headunit-agent/headunit/agent/internal/vehicle"
 	"github.com/headunit-agent/headunit/agent/profile"
 	"github.com/headunit-agent/headunit/canbus"
+	"github.com/headunit-agent/headunit/canbus/socketcan"
 	"github.com/headunit-agent/headunit/canbus/socketcand"
 )
 
@@ -23,6 +24,7 @@ type sender func(ctx context.Context, bus string, f canbus.Frame) error
 // buses opens the devices behind the buses of a profile, again and again.
 type buses struct {
 	devices map[string]string
+	profile *profile.Profile
 	log     zerolog.Logger
 
 	mu   sync.Mutex
@@ -43,29 +45,29 @@ func newBuses(devices map[string]string, p *profile.Profile, log zerolog.Logger)
 		if _, ok := p.Bus(bus); !ok {
 			return nil, fmt.Errorf("the profile has no bus %q; it has %s", bus, strings.Join(names, ", "))
 		}
-		if !strings.HasPrefix(device, "socketcand:") {
-			return nil, fmt.Errorf("%s: cannot open %q; write socketcand:127.0.0.1:29536/can0 or socketcand:unix:PATH", bus, device)
+		if kind, _, _ := strings.Cut(device, ":"); kind != "socketcand" && kind != "socketcan" {
+			return nil, fmt.Errorf("%s: cannot open %q; write socketcan:can0, socketcand:127.0.0.1:29536/can0 or socketcand:unix:PATH", bus, device)
 		}
 	}
-	return &buses{devices: devices, log: log, open: map[string]canbus.Bus{}}, nil
+	return &buses{devices: devices, profile: p, log: log, open: map[string]canbus.Bus{}}, nil
 }
 
 func (b *buses) run(ctx context.Context, g *errgroup.Group, car *vehicle.Car) {
 	for bus, device := range b.devices {
 		g.Go(func() error {
-			b.follow(ctx, bus, strings.TrimPrefix(device, "socketcand:"), car)
+			b.follow(ctx, bus, device, car)
 			return nil
 		})
 	}
 }
 
 // follow keeps one bus open and read until ctx ends.
-func (b *buses) follow(ctx context.Context, bus, addr string, car *vehicle.Car) {
+func (b *buses) follow(ctx context.Context, bus, device string, car *vehicle.Car) {
 	again := backoff.NewExponentialBackOff()
 	again.InitialInterval, again.MaxInterval = 100*time.Millisecond, 5*time.Second
 	for ctx.Err() == nil {
 		began := time.Now()
-		err := b.once(ctx, bus, addr, car)
+		err := b.once(ctx, bus, device, car)
 		if ctx.Err() != nil {
 			return
 		}
@@ -81,8 +83,45 @@ func (b *buses) follow(ctx context.Context, bus, addr string, car *vehicle.Car) 
 	}
 }
 
-func (b *buses) once(ctx context.Context, bus, addr string, car *vehicle.Car) error {
-	dev, err := socketcand.Dial(ctx, addr)
+// device is a bus that knows what stands behind it.
+type device interface {
+	canbus.Bus
+	Origin() canbus.Origin
+}
+
+func (b *buses) dial(ctx context.Context, bus, name string) (device, error) {
+	kind, addr, _ := strings.Cut(name, ":")
+	if kind == "socketcan" {
+		return socketcan.Open(ctx, addr, socketcan.Options{Filters: b.filters(bus), FD: true})
+	}
+	return socketcand.Dial(ctx, addr)
+}
+
+// filters are what the kernel has to let through of a bus: what the profile
+// reads, what the agent may send (to see itself, and others that send it), and
+// the requests of somebody else's tester.
+func (b *buses) filters(bus string) []socketcan.Filter {
+	var f []socketcan.Filter
+	for _, m := range b.profile.Messages {
+		if m.Bus == bus {
+			f = append(f, socketcan.Filter{ID: m.DBC.ID, Extended: m.DBC.Extended})
+		}
+	}
+	for _, a := range b.profile.Allowed() {
+		if a.Bus == bus {
+			f = append(f, socketcan.Filter{ID: a.ID, Extended: a.Extended})
+		}
+	}
+	for id := uint32(0x700); id <= 0x7E7; id++ {
+		if id < 0x780 || id >= 0x7DF {
+			f = append(f, socketcan.Filter{ID: id})
+		}
+	}
+	return f
+}
+
+func (b *buses) once(ctx context.Context, bus, name string, car *vehicle.Car) error {
+	dev, err := b.dial(ctx, bus, name)
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ import (
 
 type flags struct {
 	Profile     string            `required:"" type:"existingfile" help:"Vehicle profile (YAML), with its DBC files beside it."`
-	Bus         map[string]string `required:"" placeholder:"NAME=DEVICE" help:"Device of a bus of the profile: socketcand:unix:PATH or socketcand:127.0.0.1:PORT/NAME. May be repeated."`
+	Bus         map[string]string `required:"" placeholder:"NAME=DEVICE" help:"Device of a bus of the profile: socketcan:IFACE, socketcand:unix:PATH or socketcand:127.0.0.1:PORT/NAME. May be repeated."`
 	Param       map[string]int64  `placeholder:"NAME=NUMBER" help:"A parameter of this very car, as the profile asks for. May be repeated."`
 	State       string            `default:"/var/lib/headunit" type:"path" help:"Folder of what outlives the process."`
 	Uplink      string            `default:"/run/headunit/uplink.sock" type:"path" help:"Socket of uplinkd."`

@@ -6,6 +6,9 @@
 //	qt=exec       the program of /job/args, its output as it comes
 //	qt=daemons    the programs of the car, as they start with nothing there
 //
+// qt.can=virtual makes CAN interfaces first, qt.can=controllers sets up can0 and
+// can1 as well.
+//
 // A guest without a result has failed, whatever it printed: a panic, a power-off
 // and a hang look alike from outside.
 package main
@@ -62,6 +65,11 @@ func serve() error {
 	words, err := commandLine()
 	if err != nil {
 		return err
+	}
+	if can := words["qt.can"]; can != "" {
+		if err := setUpCAN(can == "controllers"); err != nil {
+			return err
+		}
 	}
 	var r result
 	switch what := words["qt"]; what {

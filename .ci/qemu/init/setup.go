@@ -42,7 +42,7 @@ func setUp() error {
 	if err := loadModules("/modules"); err != nil {
 		return err
 	}
-	return loopbackUp()
+	return linkUp("lo")
 }
 
 // loadModules loads the modules of a folder in the order of its file "order".
@@ -65,19 +65,20 @@ func loadModules(dir string) error {
 	return nil
 }
 
-func loopbackUp() error {
+// linkUp brings an interface up.
+func linkUp(name string) error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = unix.Close(fd) }()
-	lo, err := unix.NewIfreq("lo")
+	link, err := unix.NewIfreq(name)
 	if err != nil {
 		return err
 	}
-	lo.SetUint16(unix.IFF_UP)
-	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo); err != nil {
-		return fmt.Errorf("lo up: %w", err)
+	link.SetUint16(unix.IFF_UP)
+	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, link); err != nil {
+		return fmt.Errorf("%s up: %w", name, err)
 	}
 	return nil
 }

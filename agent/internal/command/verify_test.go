@@ -149,7 +149,11 @@ func TestEveryBit(t *testing.T) {
 	if _, err := b.door().Verify(Sealed{wire.DownCommand, sealed}); err != nil {
 		t.Fatal(err)
 	}
-	for i := range 8 * len(sealed) {
+	step := 1
+	if testing.Short() {
+		step = 7 // 7 and 8 have no common divisor: every bit of an octet has its turn
+	}
+	for i := 0; i < 8*len(sealed); i += step {
 		sealed[i/8] ^= 1 << (i % 8)
 		if _, err := b.door().Verify(Sealed{wire.DownCommand, sealed}); !errors.Is(err, ErrSilent) {
 			t.Fatalf("bit %d of the box: %v", i, err)
@@ -157,7 +161,7 @@ func TestEveryBit(t *testing.T) {
 		sealed[i/8] ^= 1 << (i % 8)
 	}
 	// And inside the box, where whoever knows the car's public key can write.
-	for i := range 8 * len(signed) {
+	for i := 0; i < 8*len(signed); i += step {
 		signed[i/8] ^= 1 << (i % 8)
 		if _, err := b.door().Verify(Sealed{wire.DownCommand, b.sealed(t, signed)}); !errors.Is(err, ErrSilent) {
 			t.Fatalf("bit %d of the envelope: %v", i, err)
