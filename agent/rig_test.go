@@ -31,7 +31,7 @@ const refcar = "../testdata/refcar/refcar.yaml"
 // fakeCar repeats a few messages of the reference car, and counts what it is
 // asked. It moves nothing by itself: a test says what it shows.
 type fakeCar struct {
-	t     *testing.T
+	t     testing.TB
 	p     *profile.Profile
 	buses map[string]*canbus.Memory
 
@@ -43,7 +43,7 @@ type fakeCar struct {
 	onAsk   func(canbus.Frame)
 }
 
-func newFakeCar(t *testing.T, ctx context.Context, dir string) *fakeCar {
+func newFakeCar(t testing.TB, ctx context.Context, dir string) *fakeCar {
 	t.Helper()
 	p, _, err := profile.Load(refcar)
 	if err != nil {
@@ -172,7 +172,7 @@ func (c *fakeCar) locks() {
 
 // fakeUplink is uplinkd's end of the pipe with a broker that takes everything.
 type fakeUplink struct {
-	t    *testing.T
+	t    testing.TB
 	l    *net.UnixListener
 	said chan pipe.Down // all but publishes that the tests do not wait for
 	mute bool           // acknowledges nothing
@@ -181,7 +181,7 @@ type fakeUplink struct {
 	conn *net.UnixConn
 }
 
-func newFakeUplink(t *testing.T, dir string) *fakeUplink {
+func newFakeUplink(t testing.TB, dir string) *fakeUplink {
 	t.Helper()
 	l, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: filepath.Join(dir, "uplink"), Net: "unixpacket"})
 	if err != nil {
@@ -259,7 +259,7 @@ func (u *fakeUplink) cut() {
 
 // A rig is an agent with a fake car before it and a fake uplinkd behind it.
 type rig struct {
-	t     *testing.T
+	t     testing.TB
 	dir   string
 	cfg   Config
 	car   *fakeCar
@@ -272,7 +272,7 @@ type rig struct {
 	seq   uint32
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t testing.TB) *rig {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "hu-") //nolint:usetesting // t.TempDir is too long a path for a socket
 	if err != nil {
