@@ -38,6 +38,7 @@ qemu-test: ## the ARM binaries on ARM Linux kernels, in QEMU
 
 bench: ## every figure that the README quotes
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+	cd testdata/einride && $(GO) test -run '^$$' -bench . -benchmem
 
 demo: ## the first five minutes: a car, a phone and the three daemons, on one page
 	$(GO) run ./cmd/demo

@@ -75,11 +75,23 @@ func (p *Profile) explainMessage(w *strings.Builder, r SignalRef) {
 		if m.E2E.Constants != nil {
 			constants = fmt.Sprintf("constants % X", m.E2E.Constants[:])
 		}
-		line(w, "protected", "vw, %s", constants)
+		line(w, "protected", "vw, %s%s", constants, m.E2E.Policy.describe())
 	}
 	if m.ValidIf != nil {
 		line(w, "only if", "%s is %d", m.ValidIf.Signal.Signal, m.ValidIf.Is)
 	}
+}
+
+// describe says what becomes of a frame that fails, where it is not dropped.
+func (p Policy) describe() string {
+	switch p {
+	case Count:
+		return "; a frame that fails counts all the same"
+	case Show:
+		return "; a frame that fails is shown, and not decided on"
+	case Reject:
+	}
+	return ""
 }
 
 func describeBits(d *dbc.Signal) string {

@@ -322,6 +322,7 @@ func (c *checker) finish() {
 			m.Fresh = defaultFresh(m.DBC)
 		}
 	}
+	c.proofs()
 	c.allow()
 	for _, b := range c.p.Buses {
 		plan, err := dbc.Compile(b.DBC, c.p.refs[b.Name])

@@ -62,6 +62,10 @@ func (c *checker) e2e(n *node, m *Message) *E2E {
 			v, _ := c.whole(n, "length", 3, int64(max(3, m.DBC.Len)))
 			e.Length = int(v)
 		},
+		"policy": func(n *node) {
+			v, _ := c.choice(n, "policy", string(Reject), string(Count), string(Show))
+			e.Policy = Policy(v)
+		},
 	}, "kind")
 	if n.has("constant") && n.has("constants") {
 		c.at(n, "e2e of %s has constant and constants; keep one of them", m.DBC.Name)
@@ -70,6 +74,27 @@ func (c *checker) e2e(n *node, m *Message) *E2E {
 		c.at(n, "message %s has %d octets: too short for checksum and counter", m.DBC.Name, m.DBC.Len)
 	}
 	return e
+}
+
+// proofs keeps what a crash and a pressed key are told by from counting without
+// proof: neither can be taken back.
+func (c *checker) proofs() {
+	proof := func(m *Message, what string) {
+		if m != nil && m.E2E != nil && m.E2E.Policy != "" && m.E2E.Policy != Reject {
+			c.at(&node{line: m.line, col: m.col}, "message %s tells %s, so its policy must be reject, not %s", m.DBC.Name, what, m.E2E.Policy)
+		}
+	}
+	if k := c.p.Crash; k != nil {
+		for _, s := range k.Sources {
+			proof(s.Message, "a crash")
+		}
+		if k.OnlyWith != nil {
+			proof(k.OnlyWith.Message, "a crash")
+		}
+	}
+	if k := c.p.Keys; k != nil {
+		proof(c.set[messageKey{k.Press.Key.Bus, k.Press.Key.Message}], "pressed keys")
+	}
 }
 
 func (c *checker) sendable(n *node, m *Message) *Sendable {

@@ -86,7 +86,20 @@ type E2E struct {
 	Constants *[16]byte // by counter; nil: the built-in table, by identifier
 	MaxGap    int       // largest jump of the counter that is accepted; 0: default
 	Length    int       // octets protected; 0: all
+	Policy    Policy
 }
+
+// A Policy says what becomes of the signals of a frame that fails its
+// protection. Checksum and counter cover the whole frame, so all signals of a
+// message share one.
+type Policy string
+
+// The policies. Whatever it is, every failure is counted.
+const (
+	Reject Policy = "reject" // nothing in the frame counts; the zero value means this too
+	Count  Policy = "count"  // the signals count as if the frame had passed
+	Show   Policy = "show"   // the signals are shown as last known values, and nothing is decided on them
+)
 
 // Sendable makes a message part of the allow-list.
 type Sendable struct {

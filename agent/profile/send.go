@@ -4,6 +4,7 @@ import (
 	"maps"
 	"time"
 
+	"github.com/headunit-agent/headunit/canbus"
 	"github.com/headunit-agent/headunit/canbus/dbc"
 )
 
@@ -20,6 +21,22 @@ type Allowed struct {
 	Mask     [64]byte
 	Rate     int  // frames/s
 	E2E      bool // checksum and counter are among the bits of Mask
+}
+
+// Admits reports whether f is a frame of this line of the allow-list, apart from
+// its bus and its rate.
+func (a *Allowed) Admits(f *canbus.Frame) bool {
+	const never = canbus.Remote | canbus.Error | canbus.ESI
+	if f.Check() != nil || f.ID != a.ID || int(f.Len) != a.Len || f.Flags&never != 0 ||
+		a.Extended != (f.Flags&canbus.Extended != 0) || a.FD != (f.Flags&canbus.FD != 0) {
+		return false
+	}
+	for i := range f.Data {
+		if (f.Data[i]^a.Base[i])&^a.Mask[i] != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // Wake says how a sleeping bus is woken, and kept awake.

@@ -1,5 +1,6 @@
 // Headunitctl is the operator's command line: it asks the running agent over its
-// local API, and checks and compiles a vehicle profile on a desk, without a car.
+// local API, checks and compiles a vehicle profile on a desk, without a car, and
+// reads CAN buses and recordings of them.
 package main
 
 import (
@@ -17,10 +18,17 @@ type cli struct {
 	Privacy privacyCmd   `cmd:"" help:"Choose a privacy level, as the driver does on the screen."`
 	Call    callCmd      `cmd:"" help:"Hand one request to the emergency call's program."`
 	Profile profileGroup `cmd:"" help:"Check, explain and compile a vehicle profile."`
+	Can     canGroup     `cmd:"" help:"Decode recordings, watch a bus, send what a profile allows."`
 }
 
 // output is where commands write.
 type output struct{ io.Writer }
+
+// input is where commands read what was piped to them.
+type input struct{ io.Reader }
+
+// complaints is where commands say what they go on in spite of.
+type complaints struct{ io.Writer }
 
 // errSaid ends the program with status 1 after a command that has said why.
 var errSaid = errors.New("said already")
@@ -30,10 +38,10 @@ type errUse struct{ text string }
 
 func (e errUse) Error() string { return e.text }
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
 // run is the program: 0 done, 1 it did not work, 2 called wrongly.
-func run(args []string, stdout, stderr io.Writer) int {
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	var c cli
 	status := -1
 	p, err := kong.New(&c, kong.Name("headunitctl"), kong.Description("Tools for the head unit agent."),
@@ -50,7 +58,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "headunitctl: %v (see headunitctl --help)\n", err)
 		return 2
 	}
-	err = ctx.Run(output{stdout})
+	err = ctx.Run(output{stdout}, input{stdin}, complaints{stderr})
 	_, use := errors.AsType[errUse](err)
 	switch {
 	case err == nil:

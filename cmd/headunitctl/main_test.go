@@ -6,20 +6,22 @@ import (
 	"hash/crc32"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"headunitctl": main})
+	testscript.Main(m, map[string]func(){"headunitctl": main, "simulated": simulated, "shelf": shelf, "there": there})
 }
 
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
-		Dir: "../../testdata/script/headunitctl",
+		Dir: "../../testdata/script/headunitctl", Deadline: time.Now().Add(time.Minute),
 		Setup: func(e *testscript.Env) error {
 			wd, err := os.Getwd()
 			e.Setenv("REFCAR", wd+"/../../testdata/refcar")
+			e.Setenv("PROFILES", wd+"/../../testdata/profiles")
 			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"vouched": vouched},

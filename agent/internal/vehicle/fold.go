@@ -5,7 +5,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/headunit-agent/headunit/agent/profile"
 	"github.com/headunit-agent/headunit/canbus"
+	"github.com/headunit-agent/headunit/canbus/dbc"
 	"github.com/headunit-agent/headunit/canbus/e2e"
 )
 
@@ -41,6 +43,9 @@ type e2eState struct {
 // Counts are what protection made of the frames of one message.
 type Counts struct {
 	OK, First, Jumped, CRC, Repeated atomic.Uint64
+	// Taken are those of First, CRC and Repeated whose signals counted, or were
+	// shown, all the same, as the profile's policy wants it.
+	Taken atomic.Uint64
 }
 
 // fold takes a batch of one bus in. It allocates only when something changed.
@@ -76,7 +81,15 @@ func (c *Car) frame(b *bus, n int, f *canbus.Frame, at int64) bool {
 	number := b.messages[n]
 	m := &c.layout.messages[number]
 	if m.e2e != nil && !c.accept(m, &c.checks[number], f, at) {
-		return false
+		switch m.of.E2E.Policy {
+		case profile.Count:
+			m.counts.Taken.Add(1)
+		case profile.Show:
+			m.counts.Taken.Add(1)
+			return c.glance(b, n, m, f, at)
+		default:
+			return false
+		}
 	}
 	was := &c.last[number]
 	if m.single && was.same(m, f) {
@@ -137,7 +150,7 @@ func (c *Car) decode(b *bus, n int, m *message, f *canbus.Frame, at int64) bool 
 		if !slices.Contains(c.present, g) {
 			c.present = append(c.present, g)
 		}
-		is := slot{raw: v.Raw, physical: v.Physical, seen: true, short: v.Short}
+		is := newSlot(v)
 		if is.equal(c.slots[number]) {
 			continue
 		}
@@ -162,6 +175,33 @@ func (c *Car) decode(b *bus, n int, m *message, f *canbus.Frame, at int64) bool 
 		}
 	}
 	return changed
+}
+
+// glance works out what a frame says that failed its check, and puts everything
+// back: only [State.Last] shows it. It reports whether there was anything.
+func (c *Car) glance(b *bus, n int, m *message, f *canbus.Frame, at int64) (shown bool) {
+	values := c.dst[:b.plan.DecodeMessage(n, f, c.dst)]
+	c.kept = c.kept[:0]
+	for i := range values {
+		number := m.signals[values[i].Index]
+		c.kept = append(c.kept, c.slots[number])
+		c.slots[number] = newSlot(&values[i])
+	}
+	for i := range values {
+		for _, s := range c.layout.signals[m.signals[values[i].Index]].sources {
+			if v, q, _ := c.layout.sources[s].value(c.slots); q == Good {
+				c.values[s].shown, c.values[s].shownAt, shown = v, at, true
+			}
+		}
+	}
+	for i := range values {
+		c.slots[m.signals[values[i].Index]] = c.kept[i]
+	}
+	return shown
+}
+
+func newSlot(v *dbc.Value) slot {
+	return slot{raw: v.Raw, physical: v.Physical, seen: true, short: v.Short}
 }
 
 // equal compares bits, so that a signal which is NaN does not change for ever.

@@ -16,6 +16,9 @@ type sourceState struct {
 	last   Value // the last good value
 	lastAt int64 // up to when it was good; while it is good: see value
 	slow   int64 // of the speed: below walking pace since then; 0: it is not
+
+	shown   Value // of a frame that failed its check, where the policy is to show it
+	shownAt int64
 }
 
 // work computes source n anew, after signals changed and before their ages do.

@@ -24,6 +24,10 @@ func newRig(t testing.TB) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return rigOf(t, p)
+}
+
+func rigOf(t testing.TB, p *profile.Profile) *rig {
 	r := &rig{t: t, profile: p, clock: time.Unix(1_700_000_000, 0), counters: make(map[string]uint8)}
 	r.car = New(p, func() time.Time { return r.clock })
 	for i := range r.car.layout.buses {

@@ -46,6 +46,9 @@ func (s *State) read(n int32, now time.Time) Reading {
 	src, is := &s.layout.sources[n], &s.values[n]
 	r := Reading{Quality: is.quality}
 	if is.quality == "" || is.quality == Never {
+		if is.shown.Kind() != profile.NoValue { // heard, and never proven
+			return Reading{Quality: Stale}
+		}
 		return Reading{Quality: Never}
 	}
 	at, at2 := s.layout.since(now), int64(math.MaxInt64)
@@ -72,26 +75,33 @@ func (s *State) read(n int32, now time.Time) Reading {
 }
 
 // Last is the last good reading of a path, with the time up to which it was good:
-// for "as of 18:04", never to decide on.
+// for "as of 18:04", never to decide on. Where the profile's policy is to show
+// frames that failed their check, what they say counts here too.
 func (s *State) Last(p profile.Path) Reading {
 	best, at := Reading{Quality: Never}, int64(never)
 	if int(p) >= len(s.layout.byPath) {
 		return best
 	}
 	for i, n := range s.layout.byPath[p] {
-		is := &s.values[n]
-		if is.last.Kind() == profile.NoValue {
-			continue
-		}
-		t := is.lastAt
-		if is.quality == Good {
-			t = oldest(&s.layout.sources[n], is, s.cells)
-		}
-		if best.Quality == Never || t > at {
-			best, at = Reading{Value: is.last, Quality: Good, At: s.layout.at(t), Source: uint8(i)}, t
+		v, t := s.lastOf(n)
+		if v.Kind() != profile.NoValue && (best.Quality == Never || t > at) {
+			best, at = Reading{Value: v, Quality: Good, At: s.layout.at(t), Source: uint8(i)}, t
 		}
 	}
 	return best
+}
+
+// lastOf is the last value of source n, and up to when it was known.
+func (s *State) lastOf(n int32) (Value, int64) {
+	is := &s.values[n]
+	v, t := is.last, is.lastAt
+	if is.quality == Good {
+		t = oldest(&s.layout.sources[n], is, s.cells)
+	}
+	if is.shown.Kind() != profile.NoValue && (v.Kind() == profile.NoValue || is.shownAt > t) {
+		return is.shown, is.shownAt
+	}
+	return v, t
 }
 
 // Signal is the raw value, as an Int, of a signal that the profile watches; Never

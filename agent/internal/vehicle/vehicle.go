@@ -60,8 +60,9 @@ type Car struct {
 	crash            crash
 	last             []payload   // by message
 	checks           []e2eState  // by message
-	dst              []dbc.Value // scratch, as are the groups of the frame in hand:
-	present, altered []int32
+	dst              []dbc.Value // scratch, as is what follows:
+	kept             []slot      // what a glance puts back
+	present, altered []int32     // groups of the frame in hand
 }
 
 // New makes a car that has heard nothing yet. now is the clock that freshness is
