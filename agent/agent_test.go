@@ -364,8 +364,14 @@ func TestFilters(t *testing.T) {
 		extended bool
 		want     bool
 	}{
-		{"drive", 0x0FD, false, true}, {"drive", 0x5A7, false, false}, {"body", 0x5A7, false, true}, {"body", 0x0FD, false, false},
-		{"body", 0x17330301, true, true}, {"drive", 0x714, false, true}, {"drive", 0x7DF, false, true}, {"drive", 0x7A0, false, false},
+		{"drive", 0x0FD, false, true},
+		{"drive", 0x5A7, false, false},
+		{"body", 0x5A7, false, true},
+		{"body", 0x0FD, false, false},
+		{"body", 0x17330301, true, true},
+		{"drive", 0x714, false, true},
+		{"drive", 0x7DF, false, true},
+		{"drive", 0x7A0, false, false},
 	} {
 		got := slices.Contains(b.filters(c.bus), socketcan.Filter{ID: c.id, Extended: c.extended})
 		if got != c.want {

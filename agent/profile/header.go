@@ -254,6 +254,10 @@ func (c *checker) signalOf(n *node, what string, m *Message, name string) (*dbc.
 		c.at(n, "%s: message %s has no signal %q%s", what, m.DBC.Name, name, orList(name, names))
 		return nil, false
 	}
+	if s.Octets() > m.DBC.Len {
+		c.at(n, "%s: %s lies in octet %d and its message has %d: it would never be seen; mend the DBC file", what, name, s.Octets(), m.DBC.Len)
+		return nil, false
+	}
 	if slices.Contains(m.Masked, name) {
 		c.at(n, "%s: %s is masked: a secret of the car that nothing may read", what, name)
 		return nil, false

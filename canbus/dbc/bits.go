@@ -5,8 +5,8 @@ import (
 	"strconv"
 )
 
-// octets is how long a frame must be to hold s.
-func (s *Signal) octets() int {
+// Octets is how long a frame must be to hold s, in octets.
+func (s *Signal) Octets() int {
 	if s.BigEndian {
 		return (s.top()+s.Size-1)/8 + 1
 	}

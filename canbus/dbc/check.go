@@ -51,7 +51,7 @@ func (p *parser) checkLength(m *Message) {
 		p.warn(m.at, "message %s has %d octets: taken as FD", m.Name, m.Len)
 	}
 	for _, s := range m.Signals {
-		if s.octets() > m.Len {
+		if s.Octets() > m.Len {
 			p.warn(s.at, "signal %s reaches beyond the %d octets of %s", s.Name, m.Len, m.Name)
 		}
 	}

@@ -110,7 +110,7 @@ func (m *Message) holds(name string) (*Signal, error) {
 	switch {
 	case s == nil:
 		return nil, fmt.Errorf("signal %s.%s: %w", m.Name, name, ErrUnknown)
-	case s.octets() > min(m.Len, canbus.MaxLenFD):
+	case s.Octets() > min(m.Len, canbus.MaxLenFD):
 		return nil, fmt.Errorf("signal %s.%s: %w into the %d octets of the message", m.Name, name, ErrRange, m.Len)
 	}
 	return s, nil
@@ -126,7 +126,7 @@ func (m *Message) insertStart(data *[64]byte, chosen map[*Signal]uint64) {
 	}
 	for _, s := range m.Signals {
 		_, set := chosen[s]
-		if !set && s.InitialRaw != 0 && s.octets() <= m.Len && s.present(value) {
+		if !set && s.InitialRaw != 0 && s.Octets() <= m.Len && s.present(value) {
 			s.insert(data, s.InitialRaw)
 		}
 	}

@@ -67,7 +67,7 @@ func exercise(t *testing.T, file *File, m *Message) {
 	}
 	if _, err := m.Mask(names...); err == nil && m.Len > canbus.MaxLenFD {
 		for _, s := range m.Signals {
-			if s.octets() > canbus.MaxLenFD {
+			if s.Octets() > canbus.MaxLenFD {
 				t.Fatalf("%s lies in no frame and has a mask", s.Name)
 			}
 		}
@@ -112,7 +112,7 @@ BO_ 500 Kinds: 64 X
 			s := file.Message(wanted[v.Index].Message).Signal(wanted[v.Index].Signal)
 			raw := s.extract(&fr.Data)
 			switch want := s.physical(raw); {
-			case v.Short != (s.octets() > min(int(length), 64)):
+			case v.Short != (s.Octets() > min(int(length), 64)):
 				t.Fatalf("%s of %d octets: %+v", s.Name, length, v)
 			case v.Short:
 			case v.Raw != raw, v.Physical != want && want == want:

@@ -192,7 +192,7 @@ func (g *program) compile(n *node) {
 
 func newStep(s *Signal, index int32) step {
 	t := step{factor: s.Factor, offset: s.Offset, signal: s, mask: s.mask(), index: index, octets: never}
-	need, first := s.octets(), s.Start/8
+	need, first := s.Octets(), s.Start/8
 	if need > canbus.MaxLenFD {
 		return t
 	}

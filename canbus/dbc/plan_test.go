@@ -150,7 +150,7 @@ func TestShortFrames(t *testing.T) {
 		}
 		for i, v := range part {
 			want := whole[i]
-			if f.Messages[0].Signals[i].octets() > length {
+			if f.Messages[0].Signals[i].Octets() > length {
 				want = Value{Index: i, Short: true}
 			}
 			if v != want {
@@ -241,7 +241,7 @@ func TestPlanReadsTheRightBits(t *testing.T) {
 			data[i] = byte(rnd.Uint32())
 		}
 		step := newStep(s, 0)
-		if s.octets() > 64 {
+		if s.Octets() > 64 {
 			if step.octets != never {
 				t.Fatalf("%+v: %+v", s, step)
 			}
@@ -256,7 +256,7 @@ func TestPlanReadsTheRightBits(t *testing.T) {
 		fr := canbus.Frame{Len: 64, Data: data}
 		raw := s.extract(&data)
 		want := Value{Raw: raw, Physical: s.physical(raw)}
-		for _, fr.Len = range []uint8{64, uint8(s.octets())} {
+		for _, fr.Len = range []uint8{64, uint8(s.Octets())} {
 			p.Decode(&fr, v[:])
 			if v[0] != want && !(math.IsNaN(v[0].Physical) && math.IsNaN(want.Physical)) {
 				t.Fatalf("%+v: %+v, want %+v", s, v[0], want)

@@ -24,7 +24,7 @@ func drawSignal(t *rapid.T) *Signal {
 	}
 	s.Start = rapid.IntRange(0, 511).Filter(func(start int) bool {
 		at := Signal{Start: start, Size: s.Size, BigEndian: s.BigEndian}
-		return at.octets() <= canbus.MaxLenFD
+		return at.Octets() <= canbus.MaxLenFD
 	}).Draw(t, "start")
 	return s
 }

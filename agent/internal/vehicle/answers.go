@@ -23,14 +23,18 @@ const (
 )
 
 // Stationary answers whether the car stands: less than 0.5 km/h for 2 s, or asleep
-// in order. Standing for less than 2 s is unknown: it may be asked again.
+// in order. A car that wakes from such a sleep stands on, if within 2 s it says
+// so and has said nothing else. Standing for less than 2 s is unknown: it may be
+// asked again.
 func (s *State) Stationary(now time.Time) Answer {
 	r := s.Get(speed, now)
 	switch {
 	case r.Good() && r.Value.Float() >= standing:
 		return No
 	case r.Good():
-		if s.layout.since(now)-s.stands(s.layout.byPath[speed][r.Source]) >= int64(standFor) {
+		since := s.stands(s.layout.byPath[speed][r.Source])
+		woke := s.rested != 0 && since >= s.rested && since-s.rested <= int64(standFor)
+		if woke || s.layout.since(now)-since >= int64(standFor) {
 			return Yes
 		}
 	case s.parked(now):

@@ -55,6 +55,9 @@ func (c *Car) fold(busNumber int, frames []canbus.Rx, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	changed := false
+	if last := b.live.last.Load(); last != never && at-last >= int64(b.asleep) && c.state.Load().parked(now) {
+		c.rested = max(at, 1)
+	}
 	for i := range frames {
 		f := &frames[i]
 		// What this program sent proves nothing about the car.

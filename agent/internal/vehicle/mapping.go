@@ -39,6 +39,9 @@ func (c *Car) work(n int32, at int64) {
 	}
 	if quality != Good || value.Float() >= standing {
 		is.slow = 0
+		if quality == Good {
+			c.rested = 0
+		}
 	} else if is.slow == 0 {
 		is.slow = max(at, 1)
 	}

@@ -16,6 +16,7 @@ type State struct {
 	cells  []*cell
 	values []sourceState
 	crash  crashShown
+	rested int64 // as in [Car]
 }
 
 // Get is the reading of a path: of the first of its sources that is good, else of

@@ -58,6 +58,7 @@ type Car struct {
 	cells            []*cell
 	values           []sourceState
 	crash            crash
+	rested           int64       // the car woke then from a sleep in order, and has not moved since; 0: not so
 	last             []payload   // by message
 	checks           []e2eState  // by message
 	dst              []dbc.Value // scratch, as is what follows:
@@ -133,6 +134,7 @@ func (c *Car) Follow(ctx context.Context, bus string, b canbus.Bus) error {
 func (c *Car) publish() {
 	c.state.Store(&State{
 		layout: c.layout, slots: clone(c.slots), cells: clone(c.cells), values: clone(c.values), crash: c.crash.shown,
+		rested: c.rested,
 	})
 	c.wake()
 }

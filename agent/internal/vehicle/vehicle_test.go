@@ -259,6 +259,57 @@ func TestStationary(t *testing.T) {
 	stands(Unknown)
 }
 
+// TestWakesStanding: a car that slept in order stands when it wakes, unless it
+// moves first, or does not know for too long.
+func TestWakesStanding(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		kmh  float64 // before it slept
+		then func(r *rig)
+		want Answer
+	}{
+		{"says so at once", 0, func(*rig) {}, Yes},
+		{"after the sensor has started", 0, func(r *rig) {
+			for range 15 {
+				r.send("drive", "ESP_21", dbc.Raw("ESP_v_Signal", 65534))
+				r.wait(20 * time.Millisecond)
+			}
+		}, Yes},
+		{"moved first", 0, func(r *rig) { r.speed(3); r.speed(3); r.speed(3) }, Unknown},
+		{"did not know for too long", 0, func(r *rig) {
+			for range 110 {
+				r.send("drive", "ESP_21", dbc.Raw("ESP_v_Signal", 65534))
+				r.wait(20 * time.Millisecond)
+			}
+		}, Unknown},
+		{"fell asleep in motion", 20, func(*rig) {}, Unknown},
+		{"device gone meanwhile", 0, func(r *rig) {
+			r.live("drive").detach(r.since())
+			r.live("drive").attach(canbus.NewMemory().Attach(1))
+		}, Unknown},
+	} {
+		r := newRig(t)
+		for range 3 {
+			r.speed(c.kmh)
+			r.terminals(0, 0)
+		}
+		r.wait(6 * time.Second)
+		if strings.HasPrefix(c.name, "device") {
+			c.then(r)
+			r.speed(0)
+		} else {
+			r.send("drive", "Systeminfo_01") // wakes
+			c.then(r)
+		}
+		r.speed(0)
+		r.speed(0)
+		r.speed(0)
+		if got := r.car.State().Stationary(r.clock); got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
 func TestAsleepInOrder(t *testing.T) {
 	park := func(r *rig, kmh float64, on int64) {
 		for range 3 {
