@@ -174,14 +174,15 @@ func (c *crew) dial(ctx context.Context, o order) error {
 	return err
 }
 
-// look asks the modem how it is; ready: because it came back.
-func (c *crew) look(ready bool) {
-	c.beside(&c.asking, ready, func() {
+// look asks the modem how it is. The answer comes with why: what was so when it
+// was asked.
+func (c *crew) look(why question) {
+	c.beside(&c.asking, why.ready, func() {
 		s, err := c.modem.Status(c.ctx)
 		if err != nil {
 			c.log.Warn().Err(err).Msg("modem status")
 		}
-		c.tell(looked{s, ready})
+		c.tell(looked{s, why, err != nil})
 	})
 }
 

@@ -47,7 +47,12 @@ type (
 	failed struct{ ecall.Failed } // a Dial
 	looked struct {               // the modem's answer to our questions
 		modem.Status
-		ready bool // asked because the modem came back
+		question
+		silent bool // to some of them it had none
+	}
+	question struct {
+		ready  bool   // asked because the modem came back
+		serial uint32 // of a call of which the modem had shown a sign; 0: none
 	}
 	prepared struct{ err error }
 )
@@ -83,6 +88,7 @@ type loop struct {
 	stampOf time.Time
 	net     modem.NetState
 	sim     string
+	there   bool      // the modem said Ready, and not Lost since
 	unready bool      // the modem's settings have to be made
 	readyAt time.Time // when that was tried last
 	askedAt time.Time
@@ -161,7 +167,7 @@ func (l *loop) take(in any) {
 		if in.err != nil {
 			l.log.Warn().Err(in.err).Msg("modem settings")
 		}
-		if !l.state.Phase.Live() { // should every later one fail, this one lies in the modem
+		if !l.unready && !l.state.Phase.Live() { // should every later one fail, this one lies in the modem
 			l.crew.post(order{do: load, msd: l.safetyNet()})
 		}
 	case looked:
@@ -170,20 +176,30 @@ func (l *loop) take(in any) {
 }
 
 // looked takes what the modem answered. A call that it does not list, twice, has
-// ended without a word.
+// ended without a word, and one that it lists as active was answered without one.
 func (l *loop) looked(in looked) {
+	if in.ready && !l.there {
+		return // gone again
+	}
 	l.sim = in.SIM
-	l.registered(in.Net)
+	lives := in.CallsKnown && in.Call != modem.NoCall
 	switch {
 	case in.ready:
-		l.tell(ecall.Ready{InCall: in.CallsKnown && in.Call != modem.NoCall})
-	case !l.talking() || !in.CallsKnown || in.Call != modem.NoCall:
+		if in.silent && !in.CallsKnown && l.talking() { // a call in doubt is not given up: what is asked next decides
+			lives, l.askedAt = true, time.Time{}
+		}
+		l.tell(ecall.Ready{InCall: lives})
+	case !l.talking() || !in.CallsKnown || lives:
 		l.missing = 0
 	case l.missing == 0 || l.missing != l.state.Serial:
 		l.missing = l.state.Serial
 	default:
 		l.missing = 0
 		l.tell(ecall.Ended{})
+	}
+	l.registered(in.Net) // after Ready: either may be a reason to call, and one call is enough
+	if in.Call == modem.Active && l.state.Phase == ecall.Dialling && (in.ready || in.serial == l.state.Serial) {
+		l.tell(ecall.Answered{})
 	}
 }
 
@@ -201,7 +217,7 @@ func (l *loop) talking() bool {
 func (l *loop) seen(bus int, e ecall.Event) {
 	_, crash := e.(ecall.Trigger)
 	if crash || e == (ecall.Down{}) {
-		if !l.state.Phase.Live() || l.triggers[bus].Physical() {
+		if !l.state.Phase.Live() || l.state.Kind == ecall.Test || l.triggers[bus].Physical() {
 			l.trigger = l.triggers[bus]
 		}
 	}
@@ -285,15 +301,15 @@ var way = map[ecall.Rung]modem.Way{ecall.OtherCategory: modem.Other, ecall.Plain
 func (l *loop) heard(e modem.Event) {
 	switch e.Kind {
 	case modem.Ready:
-		l.unready, l.readyAt = true, time.Time{}
+		l.there, l.unready, l.readyAt = true, true, time.Time{}
 		if p := l.state.Phase; p.Live() || p == ecall.Assist {
-			l.crew.look(true) // whether the call survived decides
+			l.crew.look(question{ready: true}) // whether the call survived decides
 			return
 		}
 		l.tell(ecall.Ready{})
 		l.askedAt = time.Time{}
 	case modem.Lost:
-		l.net, l.sim = "", ""
+		l.there, l.net, l.sim = false, "", ""
 		l.tell(ecall.Lost{})
 	case modem.Net:
 		l.registered(e.Net)
@@ -371,13 +387,16 @@ func (l *loop) tend() {
 		l.unready, l.readyAt = false, now
 		l.crew.prepare()
 	}
-	every := askEvery
-	if l.talking() {
+	every, why := askEvery, question{}
+	if l.state.Phase == ecall.Dialling && l.state.Heard {
+		why.serial = l.state.Serial
+	}
+	if l.talking() || why.serial != 0 {
 		every = callEvery
 	}
 	if !l.state.Lost && (l.askedAt.IsZero() || now.Sub(l.askedAt) >= every) {
 		l.askedAt = now
-		l.crew.look(false)
+		l.crew.look(why)
 	}
 	l.publish(now)
 	l.alive()
@@ -428,7 +447,7 @@ func (l *loop) encode(m *msd.MSD) []byte {
 // clock, 0 if neither is to be believed.
 func (l *loop) timestamp(at time.Time) uint32 {
 	utc := l.wall().Add(at.Sub(l.now()))
-	if !l.utc.IsZero() {
+	if l.utc.After(notBefore) { // an old receiver may be 1024 weeks behind
 		utc = l.utc.Add(at.Sub(l.utcAt))
 	}
 	if n := utc.Unix(); utc.After(notBefore) && n <= 1<<32-1 {

@@ -83,6 +83,9 @@ func TestKeyOnTheBus(t *testing.T) {
 // TestBench: without an armed unit and a physical trigger no emergency number is
 // dialled.
 func TestBench(t *testing.T) {
+	if _, err := modem.Arm(&fakeModem{}, modem.ScreenTrigger(true)); err == nil {
+		t.Skip("a build for the road is armed")
+	}
 	for _, c := range []struct{ config, did, phases string }{
 		{testConfig, "dial test  armed=bench number=true, load 1 automatic=true test=true", "idle dialling idle"},
 		{strings.Replace(testConfig, `"test":"+46700000001",`, "", 1), "load 1 automatic=true test=false", "idle dialling idle"},
@@ -305,6 +308,23 @@ func TestClock(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		if got := stamp(); got != uint32(utc.Unix()) {
 			t.Errorf("frozen: %d", got)
+		}
+	})
+}
+
+// TestOldReceiver: one that is 1024 weeks behind does not outdo the system clock.
+func TestOldReceiver(t *testing.T) {
+	simulated(t, testConfig, func(r *rig) {
+		wall := time.Date(2026, 5, 1, 10, 0, 0, 0, time.UTC)
+		r.mu.Lock()
+		r.wall = func() time.Time { return wall }
+		r.mu.Unlock()
+		r.in <- fix{gnss.Fix{Time: wall.AddDate(0, 0, -7*1024)}}
+		synctest.Wait()
+		r.crash()
+		r.did()
+		if got := r.modem.lastMSD().Timestamp; got != uint32(wall.Unix()) {
+			t.Errorf("time of the incident %d, want %d", got, wall.Unix())
 		}
 	})
 }

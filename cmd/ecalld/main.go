@@ -48,6 +48,7 @@ func start() int {
 	case err != nil:
 		return 2 // the flag package has said why
 	}
+	signal.Ignore(unix.SIGPIPE) // a log that nobody reads any more ends nothing: Go would die of it on stderr
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT)
 	defer stop()
 	lines, cancel := context.WithCancel(context.Background())
@@ -100,7 +101,7 @@ func sinceBoot() time.Time {
 // run puts the program together, in the order in which a call needs it: crash
 // and SOS, then the modem, then everything else.
 func run(ctx context.Context, o options, log zerolog.Logger) {
-	config, sound := readConfig(o.config, log)
+	config, sound := readConfig(places(o.config), log)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var others sync.WaitGroup
@@ -135,20 +136,38 @@ func run(ctx context.Context, o options, log zerolog.Logger) {
 	log.Info().Int("buses", len(detector.Buses())).Msg("ready to call")
 	l.run(ctx)
 	cancel()
-	others.Wait()
-	if err := m.Close(); err != nil {
-		log.Warn().Err(err).Msg("modem")
-	}
-	l.crew.done.Wait()
+	atMost(time.Second, others.Wait) // a disk may keep who writes the status
+	atMost(time.Second, func() {
+		if err := m.Close(); err != nil {
+			log.Warn().Err(err).Msg("modem")
+		}
+		l.crew.done.Wait()
+	})
 	log.Info().Msg("end")
 }
 
-// readConfig takes the best configuration there is.
-func readConfig(path string, log zerolog.Logger) (ecall.Config, bool) {
-	paths := []string{path}
-	if path == defaultConfig {
-		paths = append(paths, spareConfig)
+// atMost waits for f, but not for ever: who does not end is not started again,
+// and until then nobody calls.
+func atMost(limit time.Duration, f func()) {
+	done := make(chan struct{})
+	go func() { defer close(done); f() }()
+	select {
+	case <-done:
+	case <-time.After(limit):
 	}
+}
+
+// places are where a configuration may be, the one to prefer first.
+func places(path string) []string {
+	if path == defaultConfig {
+		return []string{path, spareConfig}
+	}
+	return []string{path}
+}
+
+// readConfig takes the best configuration there is, and of two that are as good
+// the first.
+func readConfig(paths []string, log zerolog.Logger) (ecall.Config, bool) {
 	best, grade, wrong := ecall.Config{}, ecall.Grade(-1), []string(nil)
 	for _, p := range paths {
 		b, err := readSome(p)
@@ -172,6 +191,7 @@ func readSome(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
+	_ = f.SetReadDeadline(time.Now().Add(50 * time.Millisecond)) // and for what that writes; a file has no deadline, and needs none
 	return io.ReadAll(io.LimitReader(f, ecall.MaxConfig+1))
 }
 

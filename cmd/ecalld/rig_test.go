@@ -93,7 +93,7 @@ func (f *fakeModem) Reset(ctx context.Context, d modem.Depth) error {
 
 func (f *fakeModem) Status(ctx context.Context) (modem.Status, error) {
 	err := f.do(ctx, "status")
-	s := modem.Status{Answers: true, SIM: "ready", Net: modem.Registered, CallsKnown: true}
+	s := modem.Status{Answers: true, SIM: "ready", Net: modem.Registered, CallsKnown: err == nil}
 	f.be(func(f *fakeModem) { s.Call = f.call })
 	return s, err
 }
@@ -188,6 +188,13 @@ func (r *rig) send(id uint32, bit int) {
 		guard.Protect(f.Data[:f.Len], r.counter[id])
 	}
 	r.in <- frames{bus, time.Now(), []canbus.Frame{f}}
+}
+
+// serial is how often the loop has told the modem to call.
+func (r *rig) serial() uint32 {
+	r.ask(ecall.AskPing) // the loop is between two turns, and waits
+	synctest.Wait()
+	return r.loop.state.Serial
 }
 
 func (r *rig) crash() {

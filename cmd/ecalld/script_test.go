@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -50,6 +51,15 @@ func TestScripts(t *testing.T) {
 			"say":    commandSay,
 			"status": commandStatus,
 			"gps":    commandGPS,
+			"loads": commandCount(func(w *world) (n int) {
+				for _, c := range w.modem.Commands() {
+					if c.Line == "AT#MSDSEND" {
+						n++
+					}
+				}
+				return n
+			}),
+			"calls": commandCount(func(w *world) int { return len(w.modem.Calls()) }),
 		},
 	})
 }
@@ -160,6 +170,30 @@ func commandModem(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("modem %v: %v, %s", args, err, text)
 	}
 	fmt.Fprintln(ts.Stdout(), text)
+}
+
+// loads N waits until the modem was told to take N sets of data, the safety net
+// among them; all but the newest have arrived then. calls N waits for N calls.
+func commandCount(count func(*world) int) func(ts *testscript.TestScript, neg bool, args []string) {
+	return func(ts *testscript.TestScript, _ bool, args []string) {
+		want, err := strconv.Atoi(args[0])
+		ts.Check(err)
+		limit := time.NewTimer(20 * time.Second)
+		defer limit.Stop()
+		look := time.NewTicker(2 * time.Millisecond)
+		defer look.Stop()
+		for {
+			n := count(worldOf(ts))
+			if n >= want {
+				return
+			}
+			select {
+			case <-look.C:
+			case <-limit.C:
+				ts.Fatalf("%d, and no more", n)
+			}
+		}
+	}
 }
 
 // gps LAT LON is where the receiver is from now on.

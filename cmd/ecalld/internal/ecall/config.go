@@ -236,6 +236,10 @@ func (r *tolerant) car(top map[string]json.RawMessage, c *Config) {
 	if raw, there := top["msd"]; there {
 		take(r, r.object("msd", raw), "msd.", "cs", &c.Version, between[uint8](1, 3))
 	}
+	if c.Version == 1 && c.Storage&msd.OtherStorage != 0 { // it would be refused, and cost the MSD its vehicle
+		c.Storage &^= msd.OtherStorage
+		r.bad("storage")
+	}
 	take(r, top, "", "gnss", &c.GNSS, func(s string) bool { return s == "" || name(s) })
 }
 

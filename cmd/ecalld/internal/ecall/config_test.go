@@ -49,6 +49,7 @@ func TestTolerance(t *testing.T) {
 		{`"type":"M1"`, `"type":7`, "type", func(c Config) bool { return c.Type == msd.M1 }},
 		{`"type":"M1"`, `"type":"X1"`, "type", func(c Config) bool { return c.Type == msd.M1 }},
 		{`"electric"`, `"steam"`, "storage", func(c Config) bool { return c.Storage == msd.Gasoline }},
+		{`"electric"],"msd":{"cs":2`, `"other"],"msd":{"cs":1`, "storage", func(c Config) bool { return c.Storage == msd.Gasoline && c.Version == 1 && c.VIN != msd.VIN{} }},
 		{`"cs":2`, `"cs":9`, "msd.cs", func(c Config) bool { return c.Version == 2 }},
 		{`{"driver":"telit","ports":["a","b"],"baud":115200}`, `[]`, "modem", func(c Config) bool { return c.Baud == 115200 && len(c.Ports) == 2 }},
 		{`["a","b"]`, `["a","a"]`, "modem.ports", func(c Config) bool { return c.Ports[0] == "/dev/ttyUSB2" }},

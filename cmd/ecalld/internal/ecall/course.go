@@ -92,7 +92,7 @@ func (l Limits) timer(s State, now time.Time) (State, []Action) {
 			return l.over(s, now), nil
 		}
 		acts := s.hangUp(now)
-		if !s.Heard { // the command went nowhere
+		if !s.Heard && !s.Lost { // there was a modem, and the command went nowhere
 			acts = append(acts, s.lower()...)
 		}
 		s, then := l.redial(s, now)

@@ -22,6 +22,8 @@ type Detector struct {
 	key      *watcher
 	onSince  time.Time // ignition on; zero: off or never seen
 	onLast   time.Time
+	onSaid   time.Time // last good frame that tells of the ignition, on or off
+	first    time.Time // first good frame of a crash source
 	down     bool
 }
 
@@ -132,6 +134,9 @@ func (s *source) feed(d *Detector, dst []Event, v verdict, f *canbus.Frame, at t
 	case good:
 	}
 	s.good = at
+	if d.first.IsZero() {
+		d.first = at
+	}
 	if bits.empty() {
 		s.latched = false
 	}
@@ -180,6 +185,7 @@ func (d *Detector) ignited(dst []Event, v verdict, f *canbus.Frame, at time.Time
 	if v != good && v != anew {
 		return dst
 	}
+	d.onSaid = at
 	if d.ignition.Any.of(f).empty() {
 		d.onSince = time.Time{}
 		return dst
@@ -206,21 +212,22 @@ func (d *Detector) pressed(dst []Event, v verdict, f *canbus.Frame, _ time.Time)
 	return dst
 }
 
-// Silent reports whether a crash could not be seen now: no source, or the
-// ignition is on for 3 s and one of them says nothing good. With the ignition
-// off, or unknown, silence is no fault.
+// Silent reports whether a crash could not be seen now: no source; or one talks
+// and nothing tells of the ignition, so that it would not count; or the ignition
+// is on for 3 s and one of them says nothing good. With the ignition off, or
+// everything asleep, silence is no fault.
 func (d *Detector) Silent(now time.Time) bool {
 	const patience = 3 * time.Second
 	if len(d.crash) == 0 {
 		return true
 	}
-	if d.onSince.IsZero() || now.Sub(d.onSince) < patience || now.Sub(d.onLast) > patience {
-		return false
-	}
+	talks, silent := false, false
 	for _, s := range d.crash {
-		if s.good.IsZero() || now.Sub(s.good) > patience {
-			return true
-		}
+		is := !s.good.IsZero() && now.Sub(s.good) <= patience
+		talks, silent = talks || is, silent || !is
 	}
-	return false
+	if d.ignition != nil && talks && now.Sub(d.first) > patience && now.Sub(d.onSaid) > patience {
+		return true
+	}
+	return silent && !d.onSince.IsZero() && now.Sub(d.onSince) >= patience && now.Sub(d.onLast) <= patience
 }

@@ -243,6 +243,14 @@ func TestSilent(t *testing.T) {
 	if tick(airbag, 17) {
 		t.Error("silent though everything talks")
 	}
+	b = newBench(t, mqb)
+	for i := range 50 { // the airbag talks, and nothing tells of the ignition: no crash would count
+		b.now = b.now.Add(100 * time.Millisecond)
+		b.send(airbag)
+		if got := b.d.Silent(b.now); got != (i > 30) {
+			t.Fatalf("without ignition: %v after %d tenths of a second", got, i)
+		}
+	}
 	var none Config
 	if !NewDetector(&none).Silent(start) {
 		t.Error("without a source a crash cannot be seen")

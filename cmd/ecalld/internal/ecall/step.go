@@ -97,7 +97,7 @@ func (l Limits) step(s State, now time.Time, e Event) (State, []Action) {
 	case Network:
 		fresh := e.Registered && !s.Network
 		s.Network = e.Registered
-		if fresh && s.Phase == Redial {
+		if fresh && s.Phase == Redial && !s.Lost { // lost: Ready comes, and says whether a call lives
 			return l.dial(s, now)
 		}
 		return s, nil
@@ -179,10 +179,13 @@ func (l Limits) down(s State, now time.Time) (State, []Action) {
 func (l Limits) ready(s State, now time.Time, e Ready) (State, []Action) {
 	switch s.Phase {
 	case Dialling:
-		if !e.InCall && !s.Bench {
+		switch {
+		case s.Bench:
+		case !e.InCall:
 			return l.dial(s, now)
+		default: // it has as long to be answered as any call that is under way
+			s.Heard, s.Timer = true, now.Add(l.NoAnswer)
 		}
-		s.Heard = true
 	case Redial:
 		if !e.InCall {
 			return l.dial(s, now)
@@ -203,15 +206,21 @@ func (l Limits) ready(s State, now time.Time, e Ready) (State, []Action) {
 	return s, nil
 }
 
-// idle is also pressed. A call that lives here was canceled too late, and one
-// that comes in has nobody to answer it.
+// idle is also pressed. A call that is answered here was canceled too late, or
+// is not ours to end: it was placed before this program started. One that comes
+// in has nobody to answer it.
 func (l Limits) idle(s State, now time.Time, e Event) (State, []Action) {
 	switch e := e.(type) {
 	case Aid:
 		s.Phase, s.Kind, s.Heard, s.Timer = Assist, e.Kind, false, now.Add(l.NoSign)
 		s.Serial++
 		return s, []Action{Dial}
-	case Answered, Incoming:
+	case Answered:
+		if !s.Gone.IsZero() {
+			acts := s.hangUp(now)
+			return s, acts
+		}
+	case Incoming:
 		acts := s.hangUp(now)
 		return s, acts
 	}

@@ -51,6 +51,7 @@ func samples() []sample {
 	list := []sample{
 		{"idle", after(Tick{})},
 		{"idle, modem lost", after(Lost{})},
+		{"idle, canceled", with(sos, Cancel{})},
 		{"idle, last call failed", with(Trigger{Kind: Test}, Sign{}, Ended{Busy})},
 		{"pressed", after(Down{})},
 		{"pressed the fifth time next", after(Down{}, Up{}, Down{}, Up{}, Down{}, Up{}, Down{}, Up{})},
@@ -58,6 +59,7 @@ func samples() []sample {
 		{"dialling, refused once", with(sos, Failed{Serial: 1, Refused: true})},
 		{"dialling, heard", with(sos, Sign{})},
 		{"dialling, automatic", with(crash)},
+		{"dialling, modem lost", with(sos, Lost{})},
 		{"dialling, key down", with(sos, Down{})},
 		{"dialling, bench", with(sos, Unarmed{})},
 		{"dialling, test", with(Trigger{Kind: Test})},
@@ -423,5 +425,25 @@ func TestEcho(t *testing.T) {
 	}
 	if s, _ = Standard.Step(s, now.Add(3*time.Second), Ended{Busy}); s.Phase != Redial {
 		t.Errorf("told later: %s", s.Phase)
+	}
+}
+
+// TestPSAPNeverClears: a call that nobody ends is hung up 61 min after it was
+// answered, whatever it is doing.
+func TestPSAPNeverClears(t *testing.T) {
+	for _, more := range [][]Event{{}, {Start{}}, {Start{}, LLAck{}}, {Start{}, LLAck{}, ALAck{}}, {Expired{"T5"}}} {
+		s, now := after(append([]Event{Trigger{Kind: Automatic}, Sign{}, Answered{}}, more...)...), start
+		end := s.T2
+		for hung := false; !hung; {
+			if now = s.Due(); now.IsZero() || now.After(end) {
+				t.Fatalf("after %d events: %v, past %v", len(more), s, end)
+			}
+			var acts []Action
+			s, acts = Standard.Step(s, now, Tick{})
+			hung = slices.Contains(acts, Hangup)
+		}
+		if !now.Equal(end) || s.Phase != Callback {
+			t.Errorf("after %d events: %s, hung up %v early", len(more), s.Phase, end.Sub(now))
+		}
 	}
 }

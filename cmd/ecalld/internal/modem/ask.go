@@ -36,13 +36,9 @@ func (t *telit) Status(ctx context.Context) (Status, error) {
 				s.Signal = signal(line)
 			}
 		}},
-		{"AT+CLCC", "+CLCC:", func(lines []string, err error) {
-			s.CallsKnown = err == nil
-			s.Call = calls(lines)
-		}},
 	}
 	for _, q := range queries {
-		lines, err := p.do(ctx, &request{cmd: q.cmd, want: q.want, empty: q.want == "+CLCC:"})
+		lines, err := p.do(ctx, &request{cmd: q.cmd, want: q.want})
 		if err != nil && !errors.Is(err, ErrRefused) {
 			errs = append(errs, fmt.Errorf("%s: %w", q.cmd, err))
 			break
@@ -50,11 +46,19 @@ func (t *telit) Status(ctx context.Context) (Status, error) {
 		s.Answers = true
 		q.take(lines, err)
 	}
+	if len(errs) == 0 {
+		var err error
+		s.Call, err = t.list(ctx, p)
+		if s.CallsKnown = err == nil; err != nil && !errors.Is(err, ErrRefused) {
+			errs = append(errs, fmt.Errorf("calls: %w", err))
+		}
+	}
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	t.register(s.Net)
-	if s.CallsKnown {
-		t.live = s.Call != NoCall
+	live := t.live
+	t.mu.Unlock()
+	if f := t.first(); f != p && f != nil && !live {
+		_, _ = f.do(ctx, &request{cmd: "AT"}) // a port that hears nothing must not be found out by a call
 	}
 	return s, wrap("status", errors.Join(errs...))
 }
@@ -99,6 +103,7 @@ func (t *telit) Prepare(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, prepareLimit)
 	defer cancel()
+	_, _ = t.list(ctx, p) // one may have been placed before this program started
 	var errs []error
 	for _, s := range settings {
 		t.mu.Lock()

@@ -186,7 +186,8 @@ type Modem interface {
 
 	// Dial places c. It returns nil as soon as the modem took the command or
 	// gave a sign of the call, [ErrRefused], or after 5 s [ErrSilent]: then the
-	// call may be under way, and only events or Status will tell.
+	// call may be under way, and only events or Status will tell. Where a second
+	// port says that it is not, that one is dialled over, in another 5 s.
 	Dial(ctx context.Context, c Call) error
 
 	// Hangup ends every call, in at most 2 s. That end is not told as Ended.

@@ -155,6 +155,10 @@ func (p *port) start(o opening) {
 	p.is = newSession(o.dev)
 	p.split, p.silent, p.stale, p.echoes = splitter{}, 0, 0, false
 	p.there.Store(true)
+	// Whoever had the port before may have died in the middle of an MSD: until
+	// this, everything is data to the modem. To others it is noise, answered or not.
+	p.write(escape)
+	p.stale, p.staleEnd = 1, time.Now().Add(staleLimit)
 	p.script = p.greet()
 }
 

@@ -24,6 +24,7 @@ const (
 	hangupLimit = time.Second            // for the end of a call to be told
 	searchLimit = 30 * time.Second       // AT+COPS=0
 	sameLimit   = time.Second            // the same event over the other port
+	skewLimit   = 20 * time.Millisecond  // and if a call was placed in between
 	lateLimit   = 50 * time.Millisecond
 	againLimit  = 2 * time.Second // another word for the end of the same call
 )
@@ -42,8 +43,9 @@ type telit struct {
 
 	mu        sync.Mutex // guards what follows, and sending to events
 	closed    bool
-	up        bool // Ready was told, and not Lost since
-	live      bool // a call lives, as far as is known
+	up        bool   // Ready was told, and not Lost since
+	live      bool   // a call lives, as far as is known
+	heardOf   uint64 // how often something was done or heard of a call
 	endedAt   time.Time
 	dials     int
 	simulator bool // the last modem identified was the simulator
@@ -54,8 +56,9 @@ type telit struct {
 }
 
 type firstHeard struct {
-	over *port
-	at   time.Time
+	over  *port
+	at    time.Time
+	dials int // calls placed before
 }
 
 // A late event came over the second port. It waits a moment for what the first
@@ -234,11 +237,16 @@ func (t *telit) hearLate() {
 func (t *telit) heard(p *port, s said) {
 	now := time.Now()
 	// With two ports an event may come over both. Each port tells in order, so
-	// only the first to tell is heard.
-	if h, ok := t.recent[s.Event]; ok && h.over != p && now.Sub(h.at) < sameLimit {
+	// only the first to tell is heard. That may be another one for the next call:
+	// a port that is being opened misses some.
+	limit, h := sameLimit, t.recent[s.Event]
+	if h.dials != t.dials {
+		limit = skewLimit
+	}
+	if h.over != nil && h.over != p && now.Sub(h.at) < limit {
 		return
 	}
-	t.recent[s.Event] = firstHeard{p, now}
+	t.recent[s.Event] = firstHeard{p, now, t.dials}
 	switch {
 	case s.ends:
 		t.end(p, s.Cause, now)
@@ -248,6 +256,7 @@ func (t *telit) heard(p *port, s said) {
 		return
 	case s.sign() || s.Kind == Incoming:
 		t.live = true
+		t.heardOf++
 	}
 	t.tell(s.Event)
 }
@@ -260,11 +269,29 @@ func (t *telit) register(n NetState) {
 	}
 }
 
+// list asks p which calls live. An answer that something overtook, such as a call
+// placed meanwhile, is not taken for what is known: the end of that call would
+// pass for another word about the one before.
+func (t *telit) list(ctx context.Context, p *port) (CallState, error) {
+	t.mu.Lock()
+	before := t.heardOf
+	t.mu.Unlock()
+	lines, err := p.do(ctx, &request{cmd: "AT+CLCC", want: "+CLCC:", empty: true})
+	state := calls(lines)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err == nil && t.heardOf == before {
+		t.live = state != NoCall
+	}
+	return state, err
+}
+
 // end takes one of the words that end a call; several may come for one end. The
 // cause is asked for beside the port's goroutine. The caller holds mu.
 func (t *telit) end(p *port, c Cause, now time.Time) {
 	again := !t.live && now.Sub(t.endedAt) < againLimit
 	t.live, t.endedAt = false, now
+	t.heardOf++
 	if t.hung != nil { // whoever hung up knows
 		close(t.hung)
 		t.hung = nil
@@ -364,46 +391,6 @@ func within(ctx context.Context, p *port, limit time.Duration, r *request) error
 	_, err := p.do(ctx, r)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("%w: %w", ErrSilent, err)
-	}
-	return err
-}
-
-// Dial implements [Modem]. A port that goes before it was sent anything costs
-// no attempt: the other one is tried.
-func (t *telit) Dial(ctx context.Context, c Call) error {
-	err := ErrLost
-	for range t.ports {
-		p := t.first()
-		if p == nil || c.Armed.by == bySimulator && !p.simulator.Load() && !p.ready.Load() {
-			break
-		}
-		if err = t.dial(ctx, p, c); !errors.Is(err, ErrLost) || errors.Is(err, ErrSilent) {
-			break
-		}
-	}
-	return wrap("dial", err)
-}
-
-func (t *telit) dial(ctx context.Context, p *port, c Call) error {
-	cmds, err := dialling(c, p.simulator.Load())
-	if err != nil {
-		return err
-	}
-	last := len(cmds) - 1
-	for _, cmd := range cmds[:last] {
-		if err := within(ctx, p, plainLimit, &request{cmd: cmd, urgent: true}); err != nil {
-			return err
-		}
-	}
-	t.mu.Lock()
-	t.dials++
-	t.live = true
-	t.mu.Unlock()
-	err = within(ctx, p, dialLimit, &request{cmd: cmds[last], urgent: true, dials: true, limit: dialLimit})
-	if err != nil && !errors.Is(err, ErrSilent) {
-		t.mu.Lock()
-		t.live = false
-		t.mu.Unlock()
 	}
 	return err
 }

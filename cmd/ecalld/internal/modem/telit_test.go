@@ -87,7 +87,7 @@ func TestEmergencyNeedsArmed(t *testing.T) {
 		if b.Caps().Simulator {
 			t.Error("a simulator that is not on a pty")
 		}
-		if a, err := Arm(b.telit, Trigger{physical: true}); !errors.Is(err, ErrNotArmed) || a != (Armed{}) {
+		if a, err := Arm(b.telit, Trigger{physical: !armedUnit}); !errors.Is(err, ErrNotArmed) || a != (Armed{}) {
 			t.Errorf("armed as %s: %v", a, err)
 		}
 		for _, a := range []Armed{{}, {bySimulator}} {
