@@ -31,6 +31,7 @@ test-all: ## test, and what needs Debian's packages (installed here when run as 
 	.ci/needs mosquitto qemu-system-arm
 	GORACE=atexit_sleep_ms=0 $(TEST) -race ./...
 	GORACE=atexit_sleep_ms=0 $(TEST) -race ./cmd/uplinkd ./cmd/demo -args -all
+	$(TEST) -tags production ./cmd/ecalld/...
 	$(MAKE) build-arm qemu-test
 
 qemu-test: ## the ARM binaries on ARM Linux kernels, in QEMU
