@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/headunit-agent/headunit/canbus"
+	"github.com/headunit-agent/headunit/canbus/socketcan"
 	"github.com/headunit-agent/headunit/canbus/socketcand"
 	"github.com/headunit-agent/headunit/cmd/ecalld/internal/ecall"
 	"github.com/headunit-agent/headunit/cmd/ecalld/internal/modem"
@@ -34,17 +35,36 @@ func backoff(ctx context.Context, d time.Duration) (time.Duration, bool) {
 	}
 }
 
-// openBus opens a device by its name and says what stands behind it.
-func openBus(ctx context.Context, name string) (canbus.Bus, modem.Trigger, error) {
+// openBus opens a device by its name and says what stands behind it. A kernel
+// interface is asked for the wanted messages and no others.
+func openBus(ctx context.Context, name string, wanted []ecall.Address) (canbus.Bus, modem.Trigger, error) {
 	kind, rest, _ := strings.Cut(name, ":")
-	if kind != "socketcand" {
-		return nil, modem.Trigger{}, fmt.Errorf("CAN device of kind %q is not known; known: socketcand", kind)
+	switch kind {
+	case "socketcand":
+		c, err := socketcand.Dial(ctx, rest)
+		if err != nil {
+			return nil, modem.Trigger{}, err
+		}
+		return c, modem.CANTrigger(c.Origin(), rest[strings.LastIndexByte(rest, '/')+1:]), nil
+	case "socketcan":
+		o := socketcan.Options{FD: true, ListenOnly: true}
+		for _, a := range wanted {
+			o.Filters = append(o.Filters, socketcan.Filter(a))
+		}
+		c, err := socketcan.Open(ctx, rest, o)
+		if err != nil {
+			return nil, modem.Trigger{}, err
+		}
+		return c, modem.CANTrigger(c.Origin(), rest), nil
 	}
-	c, err := socketcand.Dial(ctx, rest)
-	if err != nil {
-		return nil, modem.Trigger{}, err
+	return nil, modem.Trigger{}, fmt.Errorf("CAN device of kind %q is not known; known: socketcan, socketcand", kind)
+}
+
+// opener is openBus for one bus.
+func opener(wanted []ecall.Address) func(context.Context, string) (canbus.Bus, modem.Trigger, error) {
+	return func(ctx context.Context, name string) (canbus.Bus, modem.Trigger, error) {
+		return openBus(ctx, name, wanted)
 	}
-	return c, modem.CANTrigger(c.Origin(), rest[strings.LastIndexByte(rest, '/')+1:]), nil
 }
 
 // A listener reads one bus for the loop, whatever happens to the bus.

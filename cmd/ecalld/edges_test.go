@@ -174,7 +174,7 @@ func TestLoopbackOnly(t *testing.T) {
 	if _, err := dialLoopback(t.Context(), "192.0.2.1:2947"); !errors.Is(err, errLoopback) {
 		t.Errorf("%v", err)
 	}
-	if _, _, err := openBus(t.Context(), "slcan:/dev/null"); err == nil {
+	if _, _, err := openBus(t.Context(), "slcan:/dev/null", nil); err == nil {
 		t.Error("a device that is not known")
 	}
 }

@@ -114,7 +114,7 @@ func run(ctx context.Context, o options, log zerolog.Logger) {
 	}
 	detector := ecall.NewDetector(&config)
 	for i, name := range detector.Buses() {
-		l := &listener{number: i, name: name, log: log, now: sinceBoot, open: openBus, wants: detector, tell: tell}
+		l := &listener{number: i, name: name, log: log, now: sinceBoot, open: opener(detector.Messages(i)), wants: detector, tell: tell}
 		others.Go(func() { l.run(ctx) })
 	}
 	m := openModem(ctx, config, log)

@@ -97,6 +97,24 @@ func (d *Detector) Wants(bus int, f *canbus.Frame) bool {
 	return len(d.wanted[wanted{bus, f.ID, f.Flags&canbus.Extended != 0}]) > 0
 }
 
+// An Address is what tells one message on a bus from another.
+type Address struct {
+	ID       uint32
+	Extended bool
+}
+
+// Messages are those of a bus that [Detector.Wants] wants, for a device that can
+// be asked for no others.
+func (d *Detector) Messages(bus int) []Address {
+	var all []Address
+	for k := range d.wanted {
+		if k.bus == bus {
+			all = append(all, Address{k.id, k.extended})
+		}
+	}
+	return all
+}
+
 // Feed takes a frame that came at the boot time at, and appends what it means.
 func (d *Detector) Feed(dst []Event, bus int, f *canbus.Frame, at time.Time) []Event {
 	if f.Flags&(canbus.Remote|canbus.Error) != 0 {

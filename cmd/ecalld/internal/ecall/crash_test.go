@@ -291,3 +291,29 @@ func BenchmarkFeed(b *testing.B) {
 		_ = bench.d.Feed(dst[:0], bus, &f, bench.now)
 	}
 }
+
+// TestMessages: a device that is asked for these sends everything that counts.
+func TestMessages(t *testing.T) {
+	c := Config{
+		Crash: []Source{{Watch: Watch{Bus: "a", ID: 0x40}}, {Watch: Watch{Bus: "b", ID: 0x366}}},
+		SOS:   SOS{Key: &Watch{Bus: "b", ID: 0x6F4, Extended: true}},
+	}
+	d := NewDetector(&c)
+	for bus, want := range map[int]map[Address]bool{
+		0: {{0x40, false}: true}, 1: {{0x366, false}: true, {0x6F4, true}: true}, 2: {},
+	} {
+		got := d.Messages(bus)
+		if len(got) != len(want) {
+			t.Errorf("bus %d: %v", bus, got)
+		}
+		for _, a := range got {
+			f := canbus.Frame{ID: a.ID}
+			if a.Extended {
+				f.Flags = canbus.Extended
+			}
+			if !want[a] || !d.Wants(bus, &f) {
+				t.Errorf("bus %d: %v", bus, a)
+			}
+		}
+	}
+}
