@@ -35,15 +35,20 @@ func TestCanhub(t *testing.T) {
 		t.Fatal("there is no script in " + scripts)
 	}
 	testscript.Run(t, testscript.Params{
-		Dir:   scripts,
-		Setup: setup,
-		Cmds:  map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "perm": perm},
+		Dir:       scripts,
+		Setup:     setup,
+		Condition: condition,
+		Cmds:      map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "perm": perm, "until": until, "adapter": adapter},
 	})
 }
 
 // setup names a port that was free a moment ago.
 func setup(e *testscript.Env) error {
 	e.Setenv("GORACE", "atexit_sleep_ms=0")
+	b := &bench{dir: e.WorkDir, bus: canbus.NewMemory()}
+	b.end = b.bus.Attach(0)
+	e.Values[benchKey{}] = b
+	e.Defer(func() { _ = b.unplug() })
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -79,15 +84,19 @@ func perm(ts *testscript.TestScript, neg bool, args []string) {
 // cancat is a client for the scripts: it waits for the server, sends, and prints
 // what it receives, without times.
 //
-//	cancat [-n COUNT] [-send FRAME,FRAME…] ADDRESS
+//	cancat [-n COUNT] [-ready FILE] [-origin] [-send FRAME,FRAME…] ADDRESS
 func cancat() {
 	n := flag.Int("n", 0, "frames to receive; 0: until the server ends")
 	frames := flag.String("send", "", "frames to send first")
 	origin := flag.Bool("origin", false, "print what stands behind the bus")
+	ready := flag.String("ready", "", "`FILE` to make once it listens")
 	flag.Parse()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	c, err := dial(ctx, flag.Arg(0))
+	if err == nil && *ready != "" {
+		err = os.WriteFile(*ready, nil, 0o600)
+	}
 	if err == nil && *origin {
 		fmt.Println(c.Origin())
 	}
@@ -320,7 +329,7 @@ func TestTermIsAGoodEnd(t *testing.T) {
 // What was on the bus when the end came is on the disk.
 func TestRecordIsWhole(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "rec.log")
-	h := &hub{bus: canbus.NewMemory()}
+	h := newHub()
 	r, err := openRecord(config{record: file, name: "can0"}, h, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)

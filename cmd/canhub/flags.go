@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"net/url"
 	"strconv"
 	"strings"
 
@@ -26,13 +25,6 @@ type config struct {
 	exit       bool // end when the recording was played
 }
 
-// A device is what stands behind the bus: a recording.
-type device struct {
-	file  string
-	speed float64 // of its own pace; 0: as fast as the clients read
-	loop  bool
-}
-
 // A frameKey tells messages apart: 123 and 00000123 are two.
 type frameKey struct {
 	id       uint32
@@ -44,14 +36,29 @@ func keyOf(f *canbus.Frame) frameKey { return frameKey{f.ID, f.Flags&canbus.Exte
 const usage = `Usage: canhub --device DEVICE [flags]
 
 Shares one CAN bus among the programs of this machine (socketcand protocol).
-Now there is one kind of device: replay:FILE, a recording in candump text.
+
+Devices:
+  slcan:/dev/serial/by-id/…?bitrate=500000   a serial adapter (LAWICEL, CANable);
+       &data=2000000 CAN FD at that second bit rate   &listen=1 never sends
+       &btr=001C another bit rate   &baud=921600 speed of a real serial line
+       &stamps=1 times of the adapter   &mute=1 an adapter that answers nothing
+  socketcan:can0                             an interface of the kernel, which the
+       system has set up: ip link set can0 up type can bitrate 500000
+  socketcand:127.0.0.1:29536/can0            another server of this machine, and
+  socketcand:unix:/run/headunit/canhub/can0  one whose socket is named like the bus
+  replay:FILE?speed=N&loop=1                 a recording in candump text
+
+Clients are served once the device was opened for the first time. When it goes
+they stay, get error frame 040, and 100 when it is back: it is opened anew after
+0.1 s, then ever more seldom up to every 5 s. Unless something may be sent, an
+adapter is opened listen-only: it does not even acknowledge.
 
 `
 
 func parseFlags(args []string, stdout io.Writer) (cfg config, err error) {
 	fs := flag.NewFlagSet("canhub", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
-	name := fs.String("device", "", "`DEVICE` to share: replay:FILE[?speed=N&loop=1]")
+	name := fs.String("device", "", "`DEVICE` to share, one of those above")
 	file := fs.String("replay", "", "`FILE` to play: short for --device replay:FILE")
 	speed := fs.Float64("speed", 1, "pace of --replay, in multiples of its own; 0: as fast as the clients read")
 	allow := fs.String("allow", "", "`IDS` that clients may send although --listen-only is set, such as 5A7,17330301")
@@ -59,7 +66,7 @@ func parseFlags(args []string, stdout io.Writer) (cfg config, err error) {
 	fs.StringVar(&cfg.listen, "listen", "127.0.0.1:29536", "`ADDRESS` to serve: 127.0.0.1:PORT or unix:PATH")
 	fs.StringVar(&cfg.name, "name", "can0", "`NAME` of the bus, 1 to 16 characters")
 	fs.BoolVar(&cfg.listenOnly, "listen-only", true, "drop and count what clients send; --listen-only=false: all may be sent")
-	fs.StringVar(&cfg.record, "record", "", "`FILE` to append to, in candump text, what is on the bus")
+	fs.StringVar(&cfg.record, "record", "", "`FILE` to append to, in candump text, what is on the bus; the secret in VIN_01\n(6B4) is written as zeros")
 	fs.BoolVar(&cfg.wait, "wait", true, "begin a recording when the first client listens")
 	fs.BoolVar(&cfg.exit, "exit", false, "end once the recording was played and every client has read it")
 	if err := fs.Parse(args); err != nil {
@@ -82,11 +89,36 @@ func parseFlags(args []string, stdout io.Writer) (cfg config, err error) {
 	if cfg.device.loop && cfg.exit {
 		return cfg, usagef("a recording that loops has no end to exit at: drop loop=1 or --exit")
 	}
+	if cfg.device.live != nil {
+		for _, name := range []string{"exit", "wait", "interface"} {
+			if set[name] {
+				return cfg, usagef("--%s goes with a recording, and there is none", name)
+			}
+		}
+		if cfg.device.live.loops(cfg.listen) {
+			return cfg, usagef("--device %q is what --listen serves: canhub cannot be its own device", *name)
+		}
+	}
 	if n := len(cfg.name); n == 0 || n > 16 || strings.ContainsAny(cfg.name, "<>/ \t\r\n") {
 		return cfg, usagef("--name %q: a bus has a name of 1 to 16 characters without blanks, such as can0", cfg.name)
 	}
-	cfg.allow, err = parseAllow(*allow)
-	return cfg, err
+	if cfg.allow, err = parseAllow(*allow); err != nil {
+		return cfg, err
+	}
+	return cfg, cfg.silence()
+}
+
+// silence lets a live device listen only, if nothing may be sent.
+func (c *config) silence() error {
+	quiet := c.listenOnly && len(c.allow) == 0
+	switch l := c.device.live; {
+	case l == nil:
+	case l.listen && !quiet:
+		return usagef("the device has listen=1 and can send nothing: drop that, or --allow and --listen-only=false")
+	default:
+		l.listen = quiet
+	}
+	return nil
 }
 
 func chooseDevice(name, file string, speed float64, set map[string]bool) (device, error) {
@@ -98,49 +130,11 @@ func chooseDevice(name, file string, speed float64, set map[string]bool) (device
 	case set["device"]:
 		return parseDevice(name)
 	case !set["replay"]:
-		return device{}, usagef("no device: say what to share, with --device replay:FILE or --replay FILE")
+		return device{}, usagef("no device: say what to share, with --device slcan:…, socketcan:…, socketcand:… or --replay FILE")
 	case file == "":
 		return device{}, usagef("--replay needs a file")
 	}
 	return device{file: file, speed: speed}, checkSpeed(speed)
-}
-
-// parseDevice reads "replay:FILE?speed=N&loop=1". A file whose name holds a
-// question mark is given with --replay.
-func parseDevice(name string) (device, error) {
-	kind, rest, ok := strings.Cut(name, ":")
-	switch {
-	case ok && kind == "replay":
-	case ok && (kind == "slcan" || kind == "socketcan" || kind == "socketcand" || kind == "mem"):
-		return device{}, usagef("--device %q: canhub cannot share %s devices, only recordings: replay:FILE", name, kind)
-	default:
-		return device{}, usagef("--device %q: there is no such device, only replay:FILE", name)
-	}
-	file, query, _ := strings.Cut(rest, "?")
-	if file == "" {
-		return device{}, usagef("--device %q names no file", name)
-	}
-	d := device{file: file, speed: 1}
-	values, err := url.ParseQuery(query)
-	if err != nil {
-		return device{}, usagef("--device %q: %w", name, err)
-	}
-	for key, all := range values {
-		value := all[0]
-		switch {
-		case len(all) > 1:
-			return device{}, usagef("--device %q: %s is given twice", name, key)
-		case key == "speed":
-			if d.speed, err = strconv.ParseFloat(value, 64); err != nil {
-				return device{}, usagef("--device %q: speed=%s is no number", name, value)
-			}
-		case key == "loop" && (value == "0" || value == "1"):
-			d.loop = value == "1"
-		default:
-			return device{}, usagef("--device %q: %s=%s means nothing; replay knows speed=N and loop=0|1", name, key, value)
-		}
-	}
-	return d, checkSpeed(d.speed)
 }
 
 func checkSpeed(speed float64) error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 	"time"
 
@@ -15,55 +14,69 @@ import (
 )
 
 const (
-	recordQueue = 1 << 16          // frames that wait for the disk
-	patience    = time.Second      // for a client that does not read, where the recording waits for clients
-	farewell    = 10 * time.Second // for clients to read the end of the recording
+	patience = time.Second      // for a client that does not read, where the recording waits for clients
+	farewell = 10 * time.Second // for clients to read the end of the recording
 )
 
 // run shares the device until ctx ends, or the recording where that is asked for.
 func run(ctx context.Context, cfg config, log zerolog.Logger) error {
-	rec, err := checkRecording(ctx, cfg.device, cfg.iface, cfg.name)
+	rec, err := checkDevice(ctx, cfg)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // that ctx has ended is no error
 		}
 		return err
 	}
-	h := &hub{bus: canbus.NewMemory(), clients: make(map[*client]struct{}), listened: make(chan struct{})}
+	h := newHub()
 	disk, err := openRecord(cfg, h, log)
 	if err != nil {
 		return err
 	}
 	l, err := socketcand.Listen(cfg.listen)
 	if err != nil {
-		disk.close()
+		_ = disk.close()
 		if errors.Is(err, socketcand.ErrAddress) {
 			return usagef("--listen: %w", err)
 		}
 		return fmt.Errorf("cannot listen: %w", err)
 	}
-	server := &socketcand.Server{
-		Name: cfg.name, Origin: canbus.Recording, Attach: h.attach, MaySend: cfg.maySend, Log: log,
-	}
-	log.Info().Str("recording", rec.file).Uint64("frames", rec.frames).Str("interface", rec.iface).
-		Float64("speed", rec.speed).Stringer("listen", l.Addr()).Str("bus", cfg.name).Msg("serving")
+	defer l.Close() // again, where it was never served
+	server := &socketcand.Server{Name: cfg.name, Attach: h.attach, MaySend: cfg.maySend, Log: log}
 
 	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	var serving sync.WaitGroup
 	var serveErr error
-	serving.Go(func() {
-		defer stop()
-		serveErr = server.Serve(ctx, l)
-	})
-	err = h.play(ctx, cfg, rec, log)
-	if err == nil {
-		h.drain(ctx)
+	serve := func(what *zerolog.Event, origin canbus.Origin) {
+		what.Str("origin", string(origin)).Stringer("listen", l.Addr()).Str("bus", cfg.name).Msg("serving")
+		server.Origin = origin
+		serving.Go(func() {
+			defer stop()
+			serveErr = server.Serve(ctx, l)
+		})
+	}
+	if rec != nil {
+		serve(log.Info().Str("recording", rec.file).Uint64("frames", rec.frames).Str("interface", rec.iface).
+			Float64("speed", rec.speed), canbus.Recording)
+		err = h.play(ctx, cfg, rec, log)
+	} else {
+		err = h.share(ctx, cfg.device.live, log, func(o canbus.Origin) {
+			serve(log.Info().Str("device", cfg.device.live.name).Bool("listen_only", cfg.device.live.listen), o)
+		})
 	}
 	stop()
 	serving.Wait()
 	err = errors.Join(err, serveErr, disk.close())
-	log.Info().Interface("counts", server.Counts()).Msg("ended")
+	h.last(log.Info().Interface("counts", server.Counts())).Msg("ended")
 	return err
+}
+
+// checkDevice reads the recording, if it is one.
+func checkDevice(ctx context.Context, cfg config) (*recording, error) {
+	if cfg.device.live != nil {
+		return nil, nil
+	}
+	return checkRecording(ctx, cfg.device, cfg.iface, cfg.name)
 }
 
 func (c *config) maySend(f canbus.Frame) bool { return !c.listenOnly || c.allow[keyOf(&f)] }
@@ -72,6 +85,7 @@ func (c *config) maySend(f canbus.Frame) bool { return !c.listenOnly || c.allow[
 type hub struct {
 	bus  *canbus.Memory
 	disk *canbus.End // that of the record; nil without one
+	link *link       // to a live device; nil for a recording; set before clients come
 
 	mu       sync.Mutex
 	clients  map[*client]struct{}
@@ -79,23 +93,68 @@ type hub struct {
 	listened chan struct{} // closed when the first client is on the bus
 }
 
+func newHub() *hub {
+	return &hub{bus: canbus.NewMemory(), clients: make(map[*client]struct{}), listened: make(chan struct{})}
+}
+
+// last adds to the last line of the log what passed between bus and device.
+func (h *hub) last(e *zerolog.Event) *zerolog.Event {
+	if h.link != nil {
+		e.Interface("device", h.link.totals()).Uint64("unclaimed", h.link.unclaimed)
+	}
+	return e
+}
+
 // A client is one connection's end of the bus.
 type client struct {
 	*canbus.End
 	hub   *hub
 	queue int
+	greet bool   // it is to be told that the bus is off; used by Receive only
+	lost  uint64 // what the device had lost when the client came
 }
 
 func (h *hub) attach(queue int) canbus.Bus {
-	c := &client{End: h.bus.Attach(queue), hub: h, queue: queue}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	c := &client{End: h.bus.Attach(queue), hub: h, queue: queue}
+	if h.link != nil {
+		c.greet, c.lost = h.link.off, h.link.lost.Load()
+	}
 	h.clients[c] = struct{}{}
 	if !h.heard {
 		h.heard = true
 		close(h.listened)
 	}
 	return c
+}
+
+// Receive begins with the state of the bus, if that is off.
+func (c *client) Receive(ctx context.Context, dst []canbus.Rx) (int, error) {
+	if c.greet && len(dst) > 0 {
+		c.greet = false
+		dst[0] = canbus.Rx{Frame: errorFrame(classOff), At: time.Now()}
+		return 1, nil
+	}
+	return c.End.Receive(ctx, dst)
+}
+
+// Send gives f to the device. The client sees it again when the device says that
+// it went out, and so does everybody else.
+func (c *client) Send(ctx context.Context, f canbus.Frame) error {
+	if c.hub.link != nil {
+		return c.hub.link.send(ctx, c, f)
+	}
+	return c.End.Send(ctx, f)
+}
+
+// Stats are those of this client, and with them what the device lost since it came.
+func (c *client) Stats() canbus.Stats {
+	s := c.End.Stats()
+	if c.hub.link != nil {
+		s.Lost += c.hub.link.lost.Load() - c.lost
+	}
+	return s
 }
 
 // Close takes the client off the bus, after it was told everything.
@@ -107,7 +166,7 @@ func (c *client) Close() error {
 }
 
 // play plays the recording and returns when it is over and the program should
-// end: an error, or nil if ctx ended.
+// end: an error, or nil if ctx ended or every client has read it.
 func (h *hub) play(ctx context.Context, cfg config, rec *recording, log zerolog.Logger) error {
 	if cfg.wait {
 		select {
@@ -133,6 +192,9 @@ func (h *hub) play(ctx context.Context, cfg config, rec *recording, log zerolog.
 	}
 	if err == nil && !cfg.exit {
 		<-ctx.Done()
+	}
+	if err == nil {
+		h.drain(ctx)
 	}
 	return err
 }
@@ -180,73 +242,4 @@ func (h *hub) crowded() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return len(h.clients) > 0
-}
-
-// A record writes to disk what is on the bus. nil records nothing.
-type record struct {
-	bus  *canbus.Memory
-	end  *canbus.End
-	file *os.File
-	done chan error
-}
-
-// openRecord appends to the file: a restart must not cost what was recorded. It
-// is for its owner only, for a recording tells where a car was and whose it is.
-func openRecord(cfg config, h *hub, log zerolog.Logger) (*record, error) {
-	if cfg.record == "" {
-		return nil, nil
-	}
-	f, err := os.OpenFile(cfg.record, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
-		return nil, usageError{err}
-	}
-	r := &record{bus: h.bus, end: h.bus.Attach(recordQueue), file: f, done: make(chan error, 1)}
-	h.disk = r.end
-	go func() {
-		err := r.write(cfg.name)
-		if err != nil { // the bus goes on without
-			log.Error().Err(err).Msg("recording to disk ended")
-		}
-		r.done <- err
-	}()
-	return r, nil
-}
-
-// write goes on until the bus ends.
-func (r *record) write(name string) error {
-	defer r.end.Close()
-	batch, out := make([]canbus.Rx, 256), make([]byte, 0, 64*1024)
-	for {
-		n, err := r.end.Receive(context.Background(), batch)
-		if errors.Is(err, canbus.ErrClosed) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		out = out[:0]
-		for _, rx := range batch[:n] {
-			l := canbus.Line{At: rx.At, HasTime: true, Interface: name, Frame: rx.Frame}
-			out = append(l.Append(out), '\n')
-		}
-		if _, err := r.file.Write(out); err != nil {
-			return err
-		}
-	}
-}
-
-// close ends the bus, and writes what was on it until then.
-func (r *record) close() error {
-	if r == nil {
-		return nil
-	}
-	_ = r.bus.Close()
-	err := errors.Join(<-r.done, r.file.Sync(), r.file.Close())
-	if lost := r.end.Stats().LostByUs; lost > 0 {
-		err = errors.Join(err, fmt.Errorf("%d frames were not recorded: the disk is too slow", lost))
-	}
-	if err != nil {
-		return fmt.Errorf("--record: %w", err)
-	}
-	return nil
 }

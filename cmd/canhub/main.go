@@ -1,6 +1,8 @@
 // Canhub shares one CAN bus among the programs of this machine, in the protocol
-// of the socketcand project. Until adapters are served, that bus is a recording
-// in candump text, played at the pace it was made.
+// of the socketcand project: a serial adapter, an interface of the kernel,
+// another such server, or a recording in candump text, played at the pace it was
+// made. Its clients stay while the device comes and goes, and what they send is
+// shown as sent only when the device says so.
 package main
 
 import (
