@@ -1,4 +1,4 @@
-// Command carsim is the simulated car as a program: its buses, its GNSS receiver
+// Carsim is the simulated car as a program: its buses, its GNSS receiver
 // and its modem as sockets and ptys in a folder, and a socket that takes orders.
 package main
 

@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"os/signal"
 	"syscall"
@@ -50,7 +51,11 @@ func parse(args []string, stderr io.Writer) (config, error) {
 		set.SetOutput(stderr)
 		set.PrintDefaults()
 	case err == nil && set.NArg() > 0:
-		err = fmt.Errorf("%q is not a flag; see --help", set.Arg(0))
+		err = fmt.Errorf("%q is not a flag; --help lists them", set.Arg(0))
+	case err == nil:
+		if addr, bad := netip.ParseAddrPort(c.listen); bad != nil || !addr.Addr().IsLoopback() {
+			err = fmt.Errorf("--listen %s is no loopback address with a port, such as 127.0.0.1:8200", c.listen)
+		}
 	}
 	return c, err
 }

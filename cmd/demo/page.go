@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -9,7 +10,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strconv"
 	"sync"
@@ -24,10 +24,6 @@ var pageHTML []byte
 
 // page serves the one page until ctx ends.
 func (b *bench) page(ctx context.Context, listen string, out io.Writer) error {
-	addr, err := netip.ParseAddrPort(listen)
-	if err != nil || !addr.Addr().IsLoopback() {
-		return fmt.Errorf("--listen %s is no loopback address with a port, such as 127.0.0.1:8200", listen)
-	}
 	l, err := net.Listen("tcp", listen)
 	if err != nil {
 		return fmt.Errorf("the page: %w; choose another port with --listen 127.0.0.1:0", err)
@@ -50,7 +46,7 @@ func (b *bench) page(ctx context.Context, listen string, out io.Writer) error {
   open   http://%s/
   do     let the driver choose a privacy level, then lock from the phone;
          drive and try to unlock; press SOS; crash
-  logs   demo --keep DIR keeps them, demo -v shows them
+  logs   go run ./cmd/demo --keep DIR keeps them, -v shows them
   story  go run ./cmd/demo --story plays it without hands
   end    Ctrl-C
 `, p.host)
@@ -198,13 +194,15 @@ func (p *page) do(w http.ResponseWriter, r *http.Request) {
 	}
 	f := buttons[in.What]
 	if f == nil {
-		http.Error(w, "no such button", http.StatusBadRequest)
+		http.Error(w, "no such button; there are phone, privacy, call, car and kill", http.StatusBadRequest)
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), time.Minute)
 	defer cancel()
 	if err := f(ctx, in.Arg); err != nil {
 		p.say("%s %s: %v", in.What, in.Arg, err)
+		http.Error(w, err.Error(), http.StatusConflict)
+		return
 	} else if in.What != "phone" {
 		p.say("%s %s: ok", in.What, in.Arg)
 	}
@@ -220,10 +218,13 @@ func (p *page) press(ctx context.Context, operation string) error {
 			return err
 		}
 	}
+	if c, _ := p.backend.Car(p.identity.Name); !c.Online {
+		return fmt.Errorf("the car is offline (%s); let the driver choose a level other than Maximum", cmp.Or(c.Left, "never heard"))
+	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	began := time.Now()
-	p.say("phone %s: signed and sent", operation)
+	p.say("phone %s: on its way", operation)
 	r, err := p.phone.Do(ctx, operation, args)
 	if err == nil && r.Reason == wire.CommandEpoch {
 		r, err = p.phone.Do(ctx, operation, args)

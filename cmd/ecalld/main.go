@@ -1,4 +1,4 @@
-// Command ecalld places the emergency call: for a crash seen on the CAN bus or
+// Ecalld places the emergency call: for a crash seen on the CAN bus or
 // for SOS, with nothing but a modem. It needs no network, no agent, no disk and
 // no configuration, and ends for none of them.
 package main
@@ -72,7 +72,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f.StringVar(&o.config, "config", defaultConfig, "`file` compiled by headunitctl profile ecall; whatever is missing or broken in it has a default")
 	f.StringVar(&o.status, "status", defaultStatus, "`file` that tells phase, lamp and faults, and never a place")
 	f.StringVar(&o.socket, "socket", defaultSocket, "unix socket for requests: sos, cancel, breakdown, service, test, hangup, answer, ping")
-	f.StringVar(&o.state, "state", defaultState, "`folder` of the call's journal")
+	f.StringVar(&o.state, "state", defaultState, "`folder` of the call's journal; nothing is written there yet")
 	level := f.String("log-level", "info", "debug, info, warn or error")
 	if err := f.Parse(args); err != nil {
 		return o, err

@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -40,7 +41,7 @@ const (
 
 func main() {
 	var f flags
-	parser := kong.Must(&f, kong.Name("headunitd"), kong.UsageOnError(),
+	parser := kong.Must(&f, kong.Name("headunitd"),
 		kong.Description("The head-unit agent: vehicle state, privacy, remote commands and the local API."),
 		kong.Exit(func(code int) {
 			if code != 0 {
@@ -48,14 +49,16 @@ func main() {
 			}
 			os.Exit(code)
 		}))
-	_, err := parser.Parse(os.Args[1:])
-	parser.FatalIfErrorf(err)
+	if _, err := parser.Parse(os.Args[1:]); err != nil {
+		fmt.Fprintf(os.Stderr, "headunitd: %v; --help lists the flags\n", err)
+		os.Exit(exitUsage)
+	}
 	level, _ := zerolog.ParseLevel(f.LogLevel) // the parser knows them
 	log := zerolog.New(os.Stderr).Level(level).With().Timestamp().Str("program", "headunitd").Logger()
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	err = agent.Run(ctx, agent.Config{
+	err := agent.Run(ctx, agent.Config{
 		State: f.State, Profile: f.Profile, Buses: f.Bus, Parameters: f.Param, Uplink: f.Uplink, API: f.API,
 		CallStatus: f.ECallStatus, CallRequest: f.ECallSocket, Broker: f.Broker, Cell: f.Cell,
 		Send: f.CanSend, Simulated: f.Simulated,

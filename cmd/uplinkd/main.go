@@ -1,4 +1,4 @@
-// Command uplinkd is a pipe between a unix socket and an MQTT broker, and knows
+// Uplinkd is a pipe between a unix socket and an MQTT broker, and knows
 // no meaning.
 //
 // It holds nothing that opens a car: no CAN, no state, no key of an owner. What
