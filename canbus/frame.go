@@ -54,6 +54,8 @@ var ErrFrame = errors.New("no such CAN frame")
 // length that exists, flags that go together, nothing beyond Len.
 func (f *Frame) Check() error {
 	switch wide := f.Flags&(Extended|Error) != 0; { // an error frame's classes take 29 bits
+	case f.Flags&^(Extended|Remote|Error|FD|BRS|ESI) != 0:
+		return fmt.Errorf("%w: %X has flags that do not exist", ErrFrame, f.ID)
 	case f.Flags&Error != 0 && f.Flags != Error:
 		return fmt.Errorf("%w: %X is an error frame and something else", ErrFrame, f.ID)
 	case wide && f.ID > MaxExtendedID, !wide && f.ID > MaxStandardID:

@@ -45,9 +45,9 @@ func NewGuard(allowed []profile.Allowed) *Guard {
 
 // Check reports whether f may be sent now, and counts it.
 func (g *Guard) Check(bus string, f canbus.Frame, now time.Time) error {
-	const form = canbus.Remote | canbus.Error | canbus.ESI
+	const form = canbus.Extended | canbus.FD | canbus.BRS // and no other flag
 	for _, l := range g.lines[address{bus, f.ID, f.Flags&canbus.Extended != 0}] {
-		if f.Flags&form != 0 || f.Flags&canbus.FD != 0 != l.FD || int(f.Len) != l.Len || f.Check() != nil || !l.fits(&f) {
+		if f.Flags&^form != 0 || f.Flags&canbus.FD != 0 != l.FD || int(f.Len) != l.Len || f.Check() != nil || !l.fits(&f) {
 			continue
 		}
 		if !l.rate.AllowN(now, 1) {

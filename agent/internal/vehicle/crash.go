@@ -150,6 +150,17 @@ func (c *Car) watchSource(i int, at int64) {
 	}
 }
 
+// breakRows forgets the frames before one that is broken or begins anew: a crash
+// stands in good frames that follow each other. In a flood of garbage one in 256
+// is right by chance.
+func (c *Car) breakRows(m *message) {
+	for _, i := range m.crash {
+		for b := range c.crash.sources[i].seen {
+			c.crash.sources[i].seen[b] = c.crash.sources[i].seen[b][:0]
+		}
+	}
+}
+
 func (w *crashWatch) complete(bit int, s *crashSource) bool {
 	t := w.seen[bit]
 	return len(t) == s.of.Frames && t[len(t)-1]-t[0] <= int64(s.of.Within)

@@ -133,10 +133,12 @@ func (c *Car) accept(m *message, is *e2eState, f *canbus.Frame, at int64) bool {
 		return true
 	case e2e.First:
 		m.counts.First.Add(1)
+		c.breakRows(m)
 	case e2e.Repeated:
 		m.counts.Repeated.Add(1)
 	case e2e.CRC:
 		m.counts.CRC.Add(1)
+		c.breakRows(m)
 	}
 	return false
 }
