@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -180,9 +181,8 @@ func (p *page) do(w http.ResponseWriter, r *http.Request) {
 	}
 	buttons := map[string]func(context.Context, string) error{
 		"phone": p.press, "privacy": p.choose, "call": p.request,
-		"car": func(ctx context.Context, order string) error {
-			_, err := p.car.do(ctx, "%s", order)
-			return err
+		"car": func(ctx context.Context, orders string) error {
+			return p.car.all(ctx, strings.Split(orders, "; ")...)
 		},
 		"kill": func(_ context.Context, name string) error {
 			if c := p.children[name]; c != nil && name != "carsim" {
