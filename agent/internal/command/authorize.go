@@ -8,14 +8,13 @@ import (
 
 // A World is what the checks after the signature look at.
 type World struct {
-	Epoch    wire.Epoch
-	Now      uint32 // vehicle seconds of this epoch
-	Users    user.List
-	Policy   privacy.Policy
-	Offered  wire.Ops // what this car is equipped for
-	Calling  bool     // an emergency call is live
-	Busy     bool     // another job has the actuator
-	Stopping bool
+	Epoch   wire.Epoch
+	Now     uint32 // vehicle seconds of this epoch
+	Users   user.List
+	Policy  privacy.Policy
+	Offered wire.Ops // what this car is equipped for
+	Calling bool     // an emergency call is live
+	Busy    bool     // another job has the actuator
 }
 
 // An Authorized is a verified command that everything but the vehicle itself
@@ -66,13 +65,12 @@ func (b *Book) Authorize(v Verified, w World) (Authorized, Answer) {
 	return a, Answer{}
 }
 
-// asked is steps 9 and 10: what it asks for exists, and is complete. Proofs that
-// nobody here can judge yet must not pass for judged ones.
-func asked(a *Authorized, _ Verified, w World) wire.Reason {
+// asked is step 10: what it asks for exists, and is complete. Proofs that nobody
+// here can judge yet must not pass for judged ones. There is no step 9: an agent
+// that stops takes no messages.
+func asked(a *Authorized, _ Verified, _ World) wire.Reason {
 	c := a.command
 	switch {
-	case w.Stopping:
-		return wire.SystemStopping
 	case a.operation.Number == 0, c.Proof != nil, c.Grant != nil, c.NewPIN != nil, c.Challenge != wire.ID{}:
 		return wire.CommandInvalid
 	}

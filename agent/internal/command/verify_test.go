@@ -205,7 +205,6 @@ func TestOrder(t *testing.T) {
 		edits
 	}{
 		{wire.CommandEpoch, edits{command: func(c *wire.Command) { c.Epoch = wire.NewID() }}},
-		{wire.SystemStopping, edits{world: func(w *World) { w.Stopping = true }}},
 		{wire.CommandInvalid, edits{command: func(c *wire.Command) { c.Operation = 99 }}},
 		{wire.CommandInvalid, edits{command: func(c *wire.Command) { c.Arguments = []byte{0xA1, 0x01, 0x0A} }}},
 		{wire.CommandInvalid, edits{command: func(c *wire.Command) { c.Operation = 3 }}},

@@ -14,26 +14,34 @@ import (
 
 const recordings = "../../../../shared/data"
 
-// konaProfile loads the profile with the DBC file of opendbc beside it.
-func konaProfile(t *testing.T) *profile.Profile {
+// foreignProfile loads one of our profiles with the DBC file of others that
+// belongs beside it. Only the file of others may be missing.
+func foreignProfile(t *testing.T, name, dbc string) (*profile.Profile, []profile.Problem) {
 	t.Helper()
 	dir := t.TempDir()
-	for to, from := range map[string]string{
-		"kona.yaml":                 "../../../testdata/profiles/kona.yaml",
-		"hyundai_can_generated.dbc": recordings + "/dbc/opendbc/hyundai_can_generated.dbc",
-	} {
-		src, err := os.ReadFile(from)
-		if err != nil {
-			t.Skipf("the recordings and DBC files of others are not here: %v", err)
-		}
+	beside, err := os.ReadFile(filepath.Join(recordings, "dbc", dbc))
+	if err != nil {
+		t.Skipf("the DBC files of others are not here: %v", err)
+	}
+	own, err := os.ReadFile(filepath.Join("../../../testdata/profiles", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for to, src := range map[string][]byte{name: own, filepath.Base(dbc): beside} {
 		if err := os.WriteFile(filepath.Join(dir, to), src, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	p, _, err := profile.Load(filepath.Join(dir, "kona.yaml"))
+	p, warnings, err := profile.Load(filepath.Join(dir, name))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return p, warnings
+}
+
+func konaProfile(t *testing.T) *profile.Profile {
+	t.Helper()
+	p, _ := foreignProfile(t, "kona.yaml", "opendbc/hyundai_can_generated.dbc")
 	return p
 }
 

@@ -2,8 +2,6 @@ package vehicle
 
 import (
 	"encoding/hex"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -11,25 +9,11 @@ import (
 	"github.com/headunit-agent/headunit/canbus"
 )
 
-// zoeProfile loads the profile with the DBC file that lies beside the project.
 func zoeProfile(t *testing.T) *profile.Profile {
 	t.Helper()
-	dir := t.TempDir()
-	for to, from := range map[string]string{
-		"zoe_ph1.yaml":        "../../../testdata/profiles/zoe_ph1.yaml",
-		"renault_zoe_ph1.dbc": recordings + "/dbc/own/renault_zoe_ph1.dbc",
-	} {
-		src, err := os.ReadFile(from)
-		if err != nil {
-			t.Skipf("the DBC file is not here: %v", err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, to), src, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	p, warnings, err := profile.Load(filepath.Join(dir, "zoe_ph1.yaml"))
-	if err != nil || len(warnings) > 0 {
-		t.Fatal(err, warnings)
+	p, warnings := foreignProfile(t, "zoe_ph1.yaml", "own/renault_zoe_ph1.dbc")
+	if len(warnings) > 0 {
+		t.Fatal(warnings)
 	}
 	return p
 }
